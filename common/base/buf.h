@@ -1,5 +1,6 @@
-/* A growing byte buffer that is born with its maximum (after curl's dynbuf): what a peer or a file can make it
- * hold is decided where it is made, not where it is filled. Failure is sticky: check once at the end. */
+/* A growing byte buffer that is born with its maximum (after curl's dynbuf): what a peer or a file
+ * can make it hold is decided where it is made, not where it is filled. Failure is sticky: check
+ * once at the end. */
 #ifndef CAIRN_BUF_H
 #define CAIRN_BUF_H
 
@@ -23,7 +24,8 @@ static inline bytes buf_view(const buf *b)
 {
     return bytes_of(b->p, b->len);
 }
-/* Makes room for `n` more bytes and returns where they go, or NULL with b->err set. Does not change b->len. */
+/* Makes room for `n` more bytes and returns where they go, or NULL with b->err set. Does not change
+ * b->len. */
 uint8_t *buf_reserve(buf *b, size_t n);
 /* Appends; false (and b->err) when it does not fit. */
 bool buf_add(buf *b, const void *p, size_t n);

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Borrows `len` bytes at `p`; p may be NULL only when len is 0. Text in a view has no NUL at its end. */
+/* Borrows `len` bytes at `p`; p may be NULL only when len is 0. Text in a view has no NUL at its
+ * end. */
 typedef struct {
     const uint8_t *p;
     size_t len;
@@ -33,7 +34,8 @@ static inline bool bytes_is(bytes a, const char *s)
     return bytes_eq(a, bytes_str(s));
 }
 
-/* Lexicographic by unsigned byte, the shorter first on a tie: the order of map keys and of exports. */
+/* Lexicographic by unsigned byte, the shorter first on a tie: the order of map keys and of exports.
+ */
 int bytes_cmp(bytes a, bytes b);
 
 static inline void put_u16be(uint8_t *p, uint16_t v)

@@ -12,14 +12,20 @@ typedef enum {
 } err_code;
 
 /* Who has to do something about it; retry policy reads the class, not the call site. */
-typedef enum { ERR_CLASS_PEER, ERR_CLASS_LOCAL, ERR_CLASS_TRANSIENT, ERR_CLASS_ENV, ERR_CLASS_BUG } err_class;
+typedef enum {
+    ERR_CLASS_PEER,
+    ERR_CLASS_LOCAL,
+    ERR_CLASS_TRANSIENT,
+    ERR_CLASS_ENV,
+    ERR_CLASS_BUG
+} err_class;
 
 /* ERR_OK is 0. The attribute makes a forgotten check a compile error. */
 #define CAIRN_CHECK __attribute__((warn_unused_result))
 typedef err_code err_t;
 
-const char *err_name(err_t e);  /* "BAD_SEAL"; never NULL */
-const char *err_text(err_t e);  /* a sentence for people; never NULL */
+const char *err_name(err_t e); /* "BAD_SEAL"; never NULL */
+const char *err_text(err_t e); /* a sentence for people; never NULL */
 err_class err_class_of(err_t e);
 bool err_is_transient(err_t e); /* worth trying again without change */
 

@@ -1,4 +1,5 @@
-/* Typed ids and times, so that a wall clock cannot be passed for a monotonic one, nor a feed for a member. */
+/* Typed ids and times, so that a wall clock cannot be passed for a monotonic one, nor a feed for a
+ * member. */
 #ifndef CAIRN_IDS_H
 #define CAIRN_IDS_H
 
@@ -21,10 +22,16 @@ typedef struct {
     uint8_t b[SEAL_BYTES];
 } seal_sig;
 
-/* feed = incarnation << 16 | member; the low two bits of the incarnation are the class (design section 1). */
+/* feed = incarnation << 16 | member; the low two bits of the incarnation are the class (design
+ * section 1). */
 typedef uint32_t feed_id;
 typedef uint16_t member_no;
-typedef enum { CLASS_ROUTINE = 0, CLASS_EXPRESS = 1, CLASS_BULK = 2, CLASS_RESERVED = 3 } feed_class;
+typedef enum {
+    CLASS_ROUTINE = 0,
+    CLASS_EXPRESS = 1,
+    CLASS_BULK = 2,
+    CLASS_RESERVED = 3
+} feed_class;
 
 static inline member_no feed_member(feed_id f)
 {

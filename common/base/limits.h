@@ -6,57 +6,59 @@
 #include <assert.h>
 
 /* ---- the event: the frozen gate (design section 2). These never change. ---- */
-#define EVENT_MAX_BYTES       65536u /* a body; also one LoRa hour's worth would be absurd */
-#define EVENT_MIN_ELEMENTS    7u
-#define EVENT_MAX_ELEMENTS    15u
-#define EVENT_MAX_DEPTH       16u /* containers within containers, the outer array counts */
-#define SEAL_MAX_EVENTS       256u   /* events from one seal to the next */
-#define SEAL_MAX_BYTES        65536u /* bodies from one seal to the next, or one event */
-#define CATEGORY_MAX_BYTES    64u
-#define STREAM_MAX_BYTES      128u
-#define KIND_MAX_BYTES        64u
-#define REPLACES_MAX          32u
-#define WALL_MAX_MS           0xffffffffffffull /* below 2^48 */
+#define EVENT_MAX_BYTES    65536u /* a body; also one LoRa hour's worth would be absurd */
+#define EVENT_MIN_ELEMENTS 7u
+#define EVENT_MAX_ELEMENTS 15u
+#define EVENT_MAX_DEPTH    16u    /* containers within containers, the outer array counts */
+#define SEAL_MAX_EVENTS    256u   /* events from one seal to the next */
+#define SEAL_MAX_BYTES     65536u /* bodies from one seal to the next, or one event */
+#define CATEGORY_MAX_BYTES 64u
+#define STREAM_MAX_BYTES   128u
+#define KIND_MAX_BYTES     64u
+#define REPLACES_MAX       32u
+#define WALL_MAX_MS        0xffffffffffffull /* below 2^48 */
 
 /* ---- sizes of keys, hashes, signatures: fixed by libsodium and the format ---- */
-#define EVENT_ID_BYTES        32u
-#define SEAL_BYTES            64u
-#define MEMBER_KEY_BYTES      32u
-#define MEMBER_SEED_BYTES     32u
-#define TRANSPORT_KEY_BYTES   32u
-#define CHECKSUM_BYTES        8u
+#define EVENT_ID_BYTES      32u
+#define SEAL_BYTES          64u
+#define MEMBER_KEY_BYTES    32u
+#define MEMBER_SEED_BYTES   32u
+#define TRANSPORT_KEY_BYTES 32u
+#define CHECKSUM_BYTES      8u
 
 /* ---- the clock ---- */
-#define CLOCK_DRAG_MAX_MS     (24ull * 3600 * 1000) /* a stamp further ahead does not drag ours along */
+#define CLOCK_DRAG_MAX_MS (24ull * 3600 * 1000) /* a stamp further ahead does not drag ours along  \
+                                                 */
 
 /* ---- messages between processes and nodes ---- */
-#define MESSAGE_MAX_BYTES     (4u << 20) /* one ZeroMQ frame; a run or batch is cut to fit */
-#define RUN_MAX_BYTES         (1u << 20) /* one run on LAN */
-#define RUN_MAX_EVENTS        8192u      /* events in one run on LAN, over several seals */
-#define BATCH_MAX_EVENTS      1024u      /* events in one emit or append */
-#define BATCH_MAX_BYTES       (1u << 20) /* bodies in one append */
-#define FETCH_MAX_ROWS        8192u
-#define FETCH_MAX_BYTES       (1u << 20)
-#define FETCH_MAX_WAIT_MS     60000u
-#define IDEM_KEY_MAX_BYTES    64u
-#define NAME_MAX_BYTES        64u /* of a member, a node, a form */
-#define TITLE_MAX_BYTES       128u
-#define ERROR_TEXT_MAX_BYTES  256u
-#define ADDRESS_MAX_BYTES     128u /* host:port or an ipc path */
+#define MESSAGE_MAX_BYTES    (4u << 20) /* one ZeroMQ frame; a run or batch is cut to fit */
+#define RUN_MAX_BYTES        (1u << 20) /* one run on LAN */
+#define RUN_MAX_EVENTS       8192u      /* events in one run on LAN, over several seals */
+#define BATCH_MAX_EVENTS     1024u      /* events in one emit or append */
+#define BATCH_MAX_BYTES      (1u << 20) /* bodies in one append */
+#define FETCH_MAX_ROWS       8192u
+#define FETCH_MAX_BYTES      (1u << 20)
+#define FETCH_MAX_WAIT_MS    60000u
+#define IDEM_KEY_MAX_BYTES   64u
+#define NAME_MAX_BYTES       64u /* of a member, a node, a form */
+#define TITLE_MAX_BYTES      128u
+#define ERROR_TEXT_MAX_BYTES 256u
+#define ADDRESS_MAX_BYTES    128u /* host:port or an ipc path */
 
 /* ---- what peers may make us keep ---- */
-#define MEMBERS_MAX           65535u /* numbers are u16; 0 is nobody */
-#define INVITES_MAX           256u
-#define PEERS_MAX             64u
-#define PEER_QUEUE_MAX        64u         /* messages waiting on one link, then it is slow */
-#define QUARANTINE_MAX_BYTES  (4u << 20)  /* runs whose predecessor is not here yet, all feeds */
-#define QUARANTINE_MAX_RUNS   1024u
-#define REFUSALS_MAX          1024u /* newest refusals kept readable */
-#define FORK_TIPS_MAX         64u   /* tips of one feed that count against a quota */
-#define FRONTIER_MAX          65536u
+#define MEMBERS_MAX          65535u /* numbers are u16; 0 is nobody */
+#define INVITES_MAX          256u
+#define PEERS_MAX            64u
+#define PEER_QUEUE_MAX       64u        /* messages waiting on one link, then it is slow */
+#define QUARANTINE_MAX_BYTES (4u << 20) /* runs whose predecessor is not here yet, all feeds */
+#define QUARANTINE_MAX_RUNS  1024u
+#define REFUSALS_MAX         1024u /* newest refusals kept readable */
+#define FORK_TIPS_MAX        64u   /* tips of one feed that count against a quota */
+#define FRONTIER_MAX         65536u
 
 _Static_assert(SEAL_MAX_BYTES >= EVENT_MAX_BYTES, "one largest event fits between two seals");
-_Static_assert(RUN_MAX_BYTES >= 2 * SEAL_MAX_BYTES, "a run holds at least one whole sealed stretch");
+_Static_assert(RUN_MAX_BYTES >= 2 * SEAL_MAX_BYTES,
+               "a run holds at least one whole sealed stretch");
 _Static_assert(MESSAGE_MAX_BYTES >= 2 * RUN_MAX_BYTES, "a message holds a run and its envelope");
 _Static_assert(MESSAGE_MAX_BYTES >= BATCH_MAX_BYTES + BATCH_MAX_EVENTS * 512u, "a batch fits");
 
