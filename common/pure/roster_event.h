@@ -36,10 +36,10 @@
 
 /* Numbers as in member_row of proto/merge.def. */
 typedef enum {
-    ROSTER_FOUNDER = 0,
-    ROSTER_COORDINATOR = 1,
-    ROSTER_FIELD = 2,
-    ROSTER_READER = 3
+    ROSTER_ROLE_FOUNDER = 0,
+    ROSTER_ROLE_COORDINATOR = 1,
+    ROSTER_ROLE_FIELD = 2,
+    ROSTER_ROLE_READER = 3
 } roster_role;
 const char *roster_role_name(roster_role role);
 bool roster_role_of(bytes name, roster_role *out);
