@@ -14,11 +14,10 @@
  * never about verdicts.
  *
  * Rules: two keys under one number are two chains; adds of one key unite (ranges unite, the
- * strongest role holds); an add never lifts a removal: a removed machine joins under a new number;
- * several removals of one number intersect, but one that another one supersedes is left out, its
- * superseding one held or not by itself superseded; heads of several lists, same rule for
- * founder.replace of one key. Class 3 is folded by nobody. Events by readers do not count. Genesis
- * always counts. */
+ * strongest role holds); an add never lifts a removal: a removed machine joins under a new number.
+ * Of several removals of one number all must allow an event, those aside that a counting removal of
+ * the same number supersedes; likewise all founder.replace of one key. Class 3 is folded by nobody.
+ * Events by readers do not count. Genesis always counts. */
 #ifndef CAIRN_ROSTER_H
 #define CAIRN_ROSTER_H
 
