@@ -33,8 +33,8 @@
 /* ---- messages between processes and nodes ---- */
 #define MESSAGE_MAX_BYTES    (4u << 20) /* one ZeroMQ frame; a run or batch is cut to fit */
 #define RUN_MAX_BYTES        (1u << 20) /* one run on LAN */
-#define RUN_MAX_EVENTS       8192u      /* events in one run on LAN, over several seals */
-#define BATCH_MAX_EVENTS     1024u      /* events in one emit or append */
+#define RUN_MAX_EVENTS       4096u      /* events in one run on LAN, over several seals */
+#define BATCH_MAX_EVENTS     4096u      /* events in one emit or append: a whole run fits */
 #define BATCH_MAX_BYTES      (1u << 20) /* bodies in one append */
 #define FETCH_MAX_ROWS       8192u
 #define FETCH_MAX_BYTES      (1u << 20)
@@ -55,6 +55,20 @@
 #define REFUSALS_MAX         1024u /* newest refusals kept readable */
 #define FORK_TIPS_MAX        64u   /* tips of one feed that count against a quota */
 #define FRONTIER_MAX         65536u
+
+/* ---- folding a stream ---- */
+#define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
+#define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */
+
+/* ---- what people import, type and exchange as text ---- */
+#define CSV_ROW_MAX_BYTES     61440u /* all cells of a row: with its field names it must fit one event */
+#define CSV_CELL_MAX_BYTES    49152u
+#define CSV_CELLS_MAX         2048u   /* columns */
+#define FIELD_MAX_BYTES       512u    /* a field's name: survey tools put whole questions there */
+#define JSON_TEXT_MAX_BYTES   262144u /* text of one value; escapes make it longer than the event it becomes */
+#define TOKEN_TEXT_MAX_BYTES  2048u
+#define TOKEN_ADDRESSES_MAX   4u
+#define TOKEN_RADIO_MAX_BYTES 128u
 
 _Static_assert(SEAL_MAX_BYTES >= EVENT_MAX_BYTES, "one largest event fits between two seals");
 _Static_assert(RUN_MAX_BYTES >= 2 * SEAL_MAX_BYTES,
