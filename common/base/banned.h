@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#undef alloca /* <stdlib.h> may define it */
+
 #pragma GCC poison strcpy strcat stpcpy sprintf vsprintf gets strtok
 #pragma GCC poison atoi atol atoll atof rand srand
 #pragma GCC poison ctime asctime localtime gmtime alloca
