@@ -1,6 +1,6 @@
-/* The event body as views into its bytes (design section 2). A body is written once, by event_build, and never
- * re-encoded: everything else reads it in place. Nothing here allocates except event_build, through its buf.
- * All views borrow the body they were parsed from. */
+/* The event body as views into its bytes (design section 2). A body is written once, by
+ * event_build, and never re-encoded: everything else reads it in place. Nothing here allocates
+ * except event_build, through its buf. All views borrow the body they were parsed from. */
 #ifndef CAIRN_EVENT_H
 #define CAIRN_EVENT_H
 
@@ -16,8 +16,8 @@ typedef struct {
     bytes head; /* array header and elements 0-5 */
     bytes tail; /* element 6 to the end; len 0 when erased */
     uint32_t n_elements;
-    bool opaque; /* types or bounds of elements 0-7 are not ours: stored and relayed, folded by nobody. The fields
-                    below are then zero */
+    bool opaque; /* types or bounds of elements 0-7 are not ours: stored and relayed, folded by
+                    nobody. The fields below are then zero */
     bool erased;
     uint32_t tail_len;        /* of the body as written, also when erased */
     const uint8_t *tail_hash; /* 32 bytes when erased, else NULL */
@@ -29,17 +29,18 @@ typedef struct {
     bytes attributes;             /* raw msgpack map; len 0 when absent or erased */
 } event_view;
 
-/* Gate, then split. Any error is the gate's and means "refuse"; an event that is merely not understood is ERR_OK
- * with out->opaque. */
+/* Gate, then split. Any error is the gate's and means "refuse"; an event that is merely not
+ * understood is ERR_OK with out->opaque. */
 err_t event_parse(bytes body, event_view *out) CAIRN_CHECK;
 
-/* The erased form: head, u32 BE len(tail), H(tail). Same rules for the head as the gate's; ERR_OUT_OF_RANGE when the
- * length of the tail cannot be that of a body that passed it. */
+/* The erased form: head, u32 BE len(tail), H(tail). Same rules for the head as the gate's;
+ * ERR_OUT_OF_RANGE when the length of the tail cannot be that of a body that passed it. */
 err_t event_parse_erased(bytes erased, event_view *out) CAIRN_CHECK;
 /* Appends the erased form of a parsed body; `tail_hash` is 32 bytes of H(tail). */
 err_t event_write_erased(const event_view *v, const uint8_t *tail_hash, buf *out) CAIRN_CHECK;
 
-/* Length of the body as its author wrote it, erased or not: what the 64 KiB from seal to seal count. */
+/* Length of the body as its author wrote it, erased or not: what the 64 KiB from seal to seal
+ * count. */
 static inline size_t event_written_bytes(const event_view *v)
 {
     return v->head.len + v->tail_len;
@@ -81,9 +82,9 @@ typedef struct {
     bytes attributes; /* one canonical msgpack map, or len 0 */
 } event_fields;
 
-/* Appends the canonical body to `out`. ERR_OUT_OF_RANGE when a field is beyond its bound, the gate's errors for a
- * payload or attributes that are not canonical, ERR_TOO_LARGE beyond 64 KiB or the buffer's maximum, ERR_NO_MEMORY.
- * After an error `out` is as it was (its sticky err aside). */
+/* Appends the canonical body to `out`. ERR_OUT_OF_RANGE when a field is beyond its bound, the
+ * gate's errors for a payload or attributes that are not canonical, ERR_TOO_LARGE beyond 64 KiB or
+ * the buffer's maximum, ERR_NO_MEMORY. After an error `out` is as it was (its sticky err aside). */
 err_t event_build(const event_fields *in, buf *out) CAIRN_CHECK;
 
 #endif

@@ -4,8 +4,9 @@
  *     id(n) = H("cairn/1 event" ‖ id(n-1) ‖ seq u64 BE ‖ len(tail) u32 BE ‖ H(tail) ‖ head)
  *     seal  = Ed25519("cairn/1 seal" ‖ dataset id ‖ feed u32 BE ‖ seq u64 BE ‖ id(n))
  *
- * The founder's feed 1 begins under an all-zero dataset id, because the id of its first event *is* the dataset id; all
- * other chains (also feed 1 under an heir's key) begin under the real one. Seals always carry the real one. */
+ * The founder's feed 1 begins under an all-zero dataset id, because the id of its first event *is*
+ * the dataset id; all other chains (also feed 1 under an heir's key) begin under the real one.
+ * Seals always carry the real one. */
 #ifndef CAIRN_CHAIN_H
 #define CAIRN_CHAIN_H
 
@@ -35,7 +36,7 @@ void chain_genesis_id(dataset_id *out, const member_key *founder, bytes head, by
 /* What a seal signs. */
 void chain_seal_message(uint8_t out[CHAIN_SEAL_MESSAGE_BYTES], const dataset_id *dataset,
                         feed_id feed, uint64_t seq, const event_id *id);
-/* ERR_OK or ERR_BUG (see crypto_sign). */
+/* ERR_OK or ERR_BUG (see crypto_sign_message). */
 err_t chain_sign(seal_sig *out, const crypto_signer *key, const dataset_id *dataset, feed_id feed,
                  uint64_t seq, const event_id *id) CAIRN_CHECK;
 /* ERR_OK or ERR_BAD_SEAL. */

@@ -1,5 +1,5 @@
-/* The only door to libsodium. No randomness and no clock here: seeds, keys and nonces are passed in by the caller, so
- * that cores, vectors and the simulator stay deterministic. */
+/* The only door to libsodium. No randomness and no clock here: seeds, keys and nonces are passed in
+ * by the caller, so that cores, vectors and the simulator stay deterministic. */
 #ifndef CAIRN_CRYPTO_H
 #define CAIRN_CRYPTO_H
 
@@ -12,8 +12,8 @@
 #define CRYPTO_MAC_BYTES    16u
 #define CRYPTO_STORED_BYTES (MEMBER_SEED_BYTES + CHECKSUM_BYTES)
 
-/* Call once per process before READY, chroot and seccomp; may block on a fresh boot without entropy. Repeated calls
- * are harmless. ERR_BUG: the process must stop. */
+/* Call once per process before READY, chroot and seccomp; may block on a fresh boot without
+ * entropy. Repeated calls are harmless. ERR_BUG: the process must stop. */
 err_t crypto_start(void) CAIRN_CHECK;
 
 /* ---- BLAKE2b-256 (RFC 7693), unkeyed ---- */
@@ -25,22 +25,24 @@ void crypto_hash_begin(crypto_hasher *h);
 void crypto_hash_add(crypto_hasher *h, const void *p, size_t n);
 void crypto_hash_end(crypto_hasher *h, uint8_t out[CRYPTO_HASH_BYTES]);
 /* All at once. */
-void crypto_hash(uint8_t out[CRYPTO_HASH_BYTES], bytes in);
+void crypto_digest(uint8_t out[CRYPTO_HASH_BYTES], bytes in);
 /* BLAKE2b keyed with `key`, `out_len` 16 to 64 bytes: tokens, subkeys, tags. */
 void crypto_keyed_hash(uint8_t *out, size_t out_len, const uint8_t key[CRYPTO_KEY_BYTES], bytes in);
 
 /* ---- Ed25519 ---- */
-/* Lives in memory only; on disk there is the seed (a flipped bit in a stored public half would leak the key). */
+/* Lives in memory only; on disk there is the seed (a flipped bit in a stored public half would leak
+ * the key). */
 typedef struct {
     uint8_t secret[64];
     member_key public;
 } crypto_signer;
 
 void crypto_signer_from_seed(crypto_signer *out, const uint8_t seed[MEMBER_SEED_BYTES]);
-/* Signs and verifies what it signed; ERR_BUG (and no signature) when that fails: the memory is damaged. */
-err_t crypto_sign(seal_sig *out, const crypto_signer *key, bytes message) CAIRN_CHECK;
+/* Signs and verifies what it signed; ERR_BUG (and no signature) when that fails: the memory is
+ * damaged. */
+err_t crypto_sign_message(seal_sig *out, const crypto_signer *key, bytes message) CAIRN_CHECK;
 /* ERR_OK or ERR_BAD_SEAL. */
-err_t crypto_verify(const seal_sig *sig, const member_key *key, bytes message) CAIRN_CHECK;
+err_t crypto_verify_message(const seal_sig *sig, const member_key *key, bytes message) CAIRN_CHECK;
 
 /* Seed and checksum as they are kept in a file; ERR_CHECKSUM when the file was damaged. */
 void crypto_seed_store(uint8_t out[CRYPTO_STORED_BYTES], const uint8_t seed[MEMBER_SEED_BYTES]);
@@ -51,7 +53,8 @@ err_t crypto_seed_load(uint8_t seed[MEMBER_SEED_BYTES],
 /* `out` holds plain.len + CRYPTO_MAC_BYTES. A nonce is used once per key. */
 void crypto_seal(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
                  const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes associated, bytes plain);
-/* `out` holds box.len - CRYPTO_MAC_BYTES. ERR_BAD_SEAL: other key, nonce, associated data, or changed bytes. */
+/* `out` holds box.len - CRYPTO_MAC_BYTES. ERR_BAD_SEAL: other key, nonce, associated data, or
+ * changed bytes. */
 err_t crypto_open(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
                   const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes associated, bytes box) CAIRN_CHECK;
 

@@ -186,7 +186,7 @@ static err_t make_run_dir(cairn_home *h, buf *why)
     char real[HOME_PATH_MAX], dataset[13], node[9];
     event_id hash;
     absolute_home(h, real);
-    crypto_hash(hash.b, bytes_str(real));
+    crypto_digest(hash.b, bytes_str(real));
     hex_encode(dataset, h->dataset.b, 6);
     hex_encode(node, hash.b, 4);
     int n;

@@ -1,0 +1,122 @@
+#include "pure/crypto.h"
+
+#include <sodium.h>
+
+_Static_assert(sizeof(crypto_hasher) == sizeof(crypto_generichash_state), "room for the state");
+_Static_assert(CRYPTO_HASH_BYTES == crypto_generichash_BYTES, "BLAKE2b-256");
+_Static_assert(MEMBER_SEED_BYTES == crypto_sign_SEEDBYTES, "Ed25519");
+_Static_assert(MEMBER_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "Ed25519");
+_Static_assert(SEAL_BYTES == crypto_sign_BYTES, "Ed25519");
+_Static_assert(CRYPTO_NONCE_BYTES == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "XChaCha20");
+_Static_assert(CRYPTO_MAC_BYTES == crypto_aead_xchacha20poly1305_ietf_ABYTES, "Poly1305");
+_Static_assert(CRYPTO_KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "XChaCha20");
+
+err_t crypto_start(void)
+{
+    return sodium_init() < 0 ? ERR_BUG : ERR_OK;
+}
+
+static crypto_generichash_state *state_of(crypto_hasher *h)
+{
+    return (crypto_generichash_state *)(void *)h->opaque;
+}
+
+/* With these constant lengths libsodium's calls cannot fail. */
+void crypto_hash_begin(crypto_hasher *h)
+{
+    (void)crypto_generichash_init(state_of(h), NULL, 0, CRYPTO_HASH_BYTES);
+}
+
+void crypto_hash_add(crypto_hasher *h, const void *p, size_t n)
+{
+    (void)crypto_generichash_update(state_of(h), p, n);
+}
+
+void crypto_hash_end(crypto_hasher *h, uint8_t out[CRYPTO_HASH_BYTES])
+{
+    (void)crypto_generichash_final(state_of(h), out, CRYPTO_HASH_BYTES);
+}
+
+void crypto_digest(uint8_t out[CRYPTO_HASH_BYTES], bytes in)
+{
+    (void)crypto_generichash(out, CRYPTO_HASH_BYTES, in.p, in.len, NULL, 0);
+}
+
+void crypto_keyed_hash(uint8_t *out, size_t out_len, const uint8_t key[CRYPTO_KEY_BYTES], bytes in)
+{
+    (void)crypto_generichash(out, out_len, in.p, in.len, key, CRYPTO_KEY_BYTES);
+}
+
+void crypto_signer_from_seed(crypto_signer *out, const uint8_t seed[MEMBER_SEED_BYTES])
+{
+    (void)crypto_sign_seed_keypair(out->public.b, out->secret, seed);
+}
+
+err_t crypto_sign_message(seal_sig *out, const crypto_signer *key, bytes message)
+{
+    (void)crypto_sign_detached(out->b, NULL, message.p, message.len, key->secret);
+    if (crypto_verify_message(out, &key->public, message) == ERR_OK)
+        return ERR_OK;
+    crypto_wipe(out, sizeof *out);
+    return ERR_BUG;
+}
+
+err_t crypto_verify_message(const seal_sig *sig, const member_key *key, bytes message)
+{
+    int r = crypto_sign_verify_detached(sig->b, message.p, message.len, key->b);
+    return r == 0 ? ERR_OK : ERR_BAD_SEAL;
+}
+
+static void seed_checksum(uint8_t out[CRYPTO_HASH_BYTES], const uint8_t seed[MEMBER_SEED_BYTES])
+{
+    static const char domain[] = "cairn/1 seed";
+    crypto_hasher h;
+    crypto_hash_begin(&h);
+    crypto_hash_add(&h, domain, sizeof domain - 1);
+    crypto_hash_add(&h, seed, MEMBER_SEED_BYTES);
+    crypto_hash_end(&h, out);
+    crypto_wipe(&h, sizeof h);
+}
+
+void crypto_seed_store(uint8_t out[CRYPTO_STORED_BYTES], const uint8_t seed[MEMBER_SEED_BYTES])
+{
+    uint8_t sum[CRYPTO_HASH_BYTES];
+    seed_checksum(sum, seed);
+    memcpy(out, seed, MEMBER_SEED_BYTES);
+    memcpy(out + MEMBER_SEED_BYTES, sum, CHECKSUM_BYTES);
+}
+
+err_t crypto_seed_load(uint8_t seed[MEMBER_SEED_BYTES], const uint8_t in[CRYPTO_STORED_BYTES])
+{
+    uint8_t sum[CRYPTO_HASH_BYTES];
+    seed_checksum(sum, in);
+    if (!crypto_equal(sum, in + MEMBER_SEED_BYTES, CHECKSUM_BYTES))
+        return ERR_CHECKSUM;
+    memcpy(seed, in, MEMBER_SEED_BYTES);
+    return ERR_OK;
+}
+
+void crypto_seal(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
+                 const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes associated, bytes plain)
+{
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, plain.p, plain.len, associated.p,
+                                                     associated.len, NULL, nonce, key);
+}
+
+err_t crypto_open(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
+                  const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes associated, bytes box)
+{
+    int r = crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, box.p, box.len,
+                                                       associated.p, associated.len, nonce, key);
+    return r == 0 ? ERR_OK : ERR_BAD_SEAL;
+}
+
+bool crypto_equal(const void *a, const void *b, size_t n)
+{
+    return sodium_memcmp(a, b, n) == 0;
+}
+
+void crypto_wipe(void *p, size_t n)
+{
+    sodium_memzero(p, n);
+}
