@@ -52,7 +52,7 @@ typedef struct {
 err_t roster_fold(roster *r, const roster_input *e) CAIRN_CHECK;
 /* To be told of every event stored, or at least of those for which roster_lists(): a listed head
  * that is now held narrows its cut. Cheap while nobody is removed. */
-err_t roster_stored(roster *r, feed_id feed, uint64_t seq, const event_id *id) CAIRN_CHECK;
+void roster_stored(roster *r, feed_id feed, uint64_t seq, const event_id *id);
 bool roster_lists(const roster *r, feed_id feed, uint64_t seq, const event_id *id);
 
 /* ---- verdicts ---- */
@@ -84,9 +84,10 @@ size_t roster_author(const roster *r, feed_id feed, member_key *out, size_t max)
 /* A reference from an event of `from` to (feed, seq) counts as none: seq lies in a fork that a
  * removal lists. */
 bool roster_refs_void(const roster *r, feed_id from, feed_id feed, uint64_t seq);
-/* Heads that counting lists name and that are not held: to be fetched and admitted outside of the
- * frontier. Same return as roster_author; in no particular order. */
-size_t roster_wanted(const roster *r, frontier_entry *out, size_t max);
+/* Heads that counting lists name and that are not held, into `out` (cleared first): to be fetched
+ * and admitted outside of the frontier. ERR_NO_MEMORY; at FRONTIER_MAX the rest is left out for
+ * now. */
+err_t roster_wanted(const roster *r, frontier *out) CAIRN_CHECK;
 /* Feeds whose runs are wanted before others: number 1 and coordinators, not bulk. */
 bool roster_is_roster_feed(const roster *r, feed_id feed);
 
@@ -125,8 +126,8 @@ const roster_member *roster_by_transport_key(const roster *r, const transport_ke
 const char *roster_title(const roster *r); /* empty before genesis */
 
 /* ---- who may do what, now (for this node's own events and for `event.erase`) ---- */
-bool roster_is_founder(const roster *r, member_no number,
-                       const member_key *key); /* and not replaced */
+/* A founder's key, also a replaced one: what it did within its cut keeps its rights (erasures). */
+bool roster_is_founder(const roster *r, member_no number, const member_key *key);
 bool roster_is_heir(const roster *r, const member_key *key);
 typedef enum {
     ROSTER_MAY_WRITE,
@@ -141,12 +142,20 @@ bool roster_may(const roster *r, member_no number, const member_key *key, roster
  * caller to see (rules.md 17). */
 bool roster_may_erase(const roster *r, feed_id by, const member_key *by_key, feed_id target,
                       const member_key *target_key);
-/* The lowest number that this key may add and that no event known here ever used; 0 for none. */
+/* The lowest number that this key may add and that nobody who may has used yet; 0 for none. */
 member_no roster_free_number(const roster *r, member_no number, const member_key *key);
 /* Where the next coordinator's range of `size` numbers fits, above all ranges and numbers in use; 0
  * for nowhere. */
 member_no roster_free_range(const roster *r, unsigned size);
-/* Ids of counting removals of a number, for `supersedes`: same return as roster_author. */
+/* Ids of the counting removals of a number that no other one supersedes, for `supersedes`: same
+ * return as roster_author, in no particular order. */
 size_t roster_removals(const roster *r, member_no number, event_id *out, size_t max);
+/* Number ranges granted to a key by all its adds, counting or orphaned: to add it again with. Same
+ * return. */
+typedef struct {
+    uint16_t lo, hi;
+} roster_range;
+size_t roster_grants(const roster *r, member_no number, const member_key *key, roster_range *out,
+                     size_t max);
 
 #endif
