@@ -1,0 +1,117 @@
+/* merge without sockets: stamps, chains and seals local events, admits remote runs, keeps the roster, the frontier
+ * and the refusals. Time and randomness are parameters. What it has to read it reads through merge_io; what has to be
+ * written it puts into a merge_batch, which the shell hands to the store and then reports back. Nothing counts as
+ * written, and nothing is shown in the frontier, before merge_core_committed. */
+#ifndef CAIRN_MERGE_CORE_H
+#define CAIRN_MERGE_CORE_H
+
+#include "proto/msg.h"
+#include "pure/crypto.h"
+#include "pure/frontier.h"
+#include "pure/hlc.h"
+#include "pure/roster.h"
+
+typedef struct merge_core merge_core;
+
+/* Who this node is: HOME/merge. */
+typedef struct {
+    dataset_id dataset;
+    member_no self; /* 0 while not enrolled */
+    crypto_signer signer;
+    char name[NAME_MAX_BYTES + 1];
+    buf genesis; /* run with the founder's first event, put into an empty store */
+} merge_identity;
+
+/* Synchronous reads and rare writes of the store. Rows and views borrow until the callback returns. Any error is
+ * passed on to who asked; ERR_TIMEOUT and friends mean "try again later". */
+typedef struct {
+    void *ctx;
+    /* Events held at (feed, seq): number of ids written to `out` (at most `max`). */
+    err_t (*locate)(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_t max, size_t *n);
+    /* Rows of a feed from..to in order of seq; stops early when `each` returns false. */
+    err_t (*read_feed)(void *ctx, feed_id feed, uint64_t from, uint64_t to,
+                       bool (*each)(void *arg, const stored_row *row), void *arg);
+    /* Rows of category "cairn", stream "members", by arrival. */
+    err_t (*read_roster)(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg);
+    err_t (*tips)(void *ctx, bool (*each)(void *arg, const tip_row *row), void *arg);
+    err_t (*verdicts)(void *ctx, const verdict_row *rows, size_t n);
+    err_t (*seal)(void *ctx, const seal_request *seal);
+    err_t (*incarnation)(void *ctx, uint16_t incarnation);
+} merge_io;
+
+/* Takes copies of `identity` (its genesis too) and `io`. `seed` salts hash tables. NULL when out of memory. */
+merge_core *merge_core_new(const merge_identity *identity, const merge_io *io, wall_ms built,
+                           uint64_t seed);
+void merge_core_free(merge_core *c);
+
+/* Reads clock, tips and roster: at start, and again after any failed append. */
+err_t merge_core_load(merge_core *c, const store_hello_reply *hello) CAIRN_CHECK;
+
+/* ---- batches ---- */
+typedef struct {
+    append_row *rows;
+    struct {
+        size_t at, len; /* of the body in `bodies` */
+        uint32_t seal;  /* 1 + index in `seals`, 0 for none */
+    } * parts;
+    size_t n;
+    buf bodies;
+    seal_sig *seals;
+    size_t n_seals;
+    uint64_t unsealed[3]; /* index + 1 of the newest row of each local class that has no seal yet */
+    bool local;           /* own events; else an admitted run */
+    bool fork;            /* makes or extends a branch */
+    member_key author;    /* of an admitted run */
+    bool roster;          /* has events of the roster: nothing is judged until they are folded */
+    hlc_stamp clock;
+} merge_batch;
+
+err_t merge_batch_init(merge_batch *b) CAIRN_CHECK;
+void merge_batch_release(merge_batch *b);
+void merge_batch_clear(merge_batch *b);
+/* Fills `out` (borrowing the batch) but for its idem rows. For local batches the newest events are sealed first. */
+err_t merge_core_close(merge_core *c, merge_batch *b, append_request *out) CAIRN_CHECK;
+/* The store has committed the batch: tips, frontier, roster and verdicts follow. Errors come from merge_io: load again. */
+err_t merge_core_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
+
+/* ---- local events ---- */
+/* Adds the events of a request to the batch, all or none; *first is the index of the first row. `salt` is random.
+ * ERR_NOT_READY (not enrolled or roster unknown), ERR_FORBIDDEN (reader, removed, reserved stream), ERR_BUSY (the
+ * batch is full: close it first), or event_build's errors; `why` gets words. */
+err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
+                      merge_batch *b, size_t *first, buf *why) CAIRN_CHECK;
+/* The same for the roster's own events, made here from the wish of a person. On ERR_EXISTS (same key) *number is the
+ * number it has. */
+err_t merge_core_member_add(merge_core *c, wall_ms now, const member_add_request *in,
+                            merge_batch *b, member_no *number, buf *why) CAIRN_CHECK;
+err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, merge_batch *b,
+                               buf *why) CAIRN_CHECK;
+
+/* ---- remote runs ---- */
+/* Judges a run and adds what is new in it to an empty batch. Returns ERR_OK when *out says it all (also refusals);
+ * other errors come from merge_io. A run whose predecessor is missing is kept (bounded) and judged again when it
+ * can be: see merge_core_released. With `mend`, events already held are passed on too, so that damaged copies heal. */
+err_t merge_core_ingest(merge_core *c, wall_ms now, bytes encoded, member_no peer, bool mend,
+                        merge_batch *b, ingest_reply *out) CAIRN_CHECK;
+/* Takes out a kept run whose predecessor has arrived: an owned copy in `run` (released by the caller); false if none. */
+bool merge_core_released(merge_core *c, buf *run, member_no *peer);
+
+/* ---- a restored or cloned copy ---- */
+/* True once a run of our own current incarnation arrived that we did not write: begin another one. */
+bool merge_core_overtaken(const merge_core *c);
+/* `random` chooses it. Local feeds start anew; the old ones stay as they are. */
+err_t merge_core_new_incarnation(merge_core *c, uint16_t random) CAIRN_CHECK;
+
+/* ---- questions ---- */
+member_no merge_core_self(const merge_core *c);
+const roster *merge_core_roster(const merge_core *c);
+uint64_t merge_core_frontier_version(const merge_core *c);
+/* Borrowed until the next call that changes anything; `entries` and `wanted` lie in the core. */
+void merge_core_frontier(merge_core *c, frontier_reply *out);
+/* Number of rows written. */
+size_t merge_core_members(const merge_core *c, member_row *out, size_t max);
+size_t merge_core_refusals(const merge_core *c, refusal_row *out, size_t max, uint64_t *total);
+size_t merge_core_forks(const merge_core *c, fork_row *out, size_t max);
+void merge_core_status(const merge_core *c, wall_ms now, merge_status_reply *out);
+
+#endif

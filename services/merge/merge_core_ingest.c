@@ -1,0 +1,304 @@
+/* Remote runs: framing, author, chain, seals, membership; then only what is new goes into the batch. Looks at the
+ * event's own feed and the roster, at nothing else, so that no two nodes disagree (design section 2). */
+#include "merge/merge_core_state.h"
+
+#include "pure/chain.h"
+#include "pure/run.h"
+
+#include <stdio.h>
+
+typedef struct {
+    merge_core *c;
+    wall_ms now;
+    bytes encoded;
+    member_no peer;
+    bool mend;
+    run run;
+    member_key author;
+    run_verdict verdict;
+    merge_batch *batch;
+    ingest_reply *out;
+} judging;
+
+static void answer(judging *j, err_t e, uint64_t seq)
+{
+    j->out->code = (uint16_t)e;
+    j->out->text = bytes_str(err_text(e));
+    j->out->bad_seq = seq;
+}
+
+static void refuse(judging *j, err_t e, uint32_t from_index)
+{
+    uint64_t seq = j->run.first_seq + from_index;
+    j->out->refused = j->run.count - from_index;
+    merge_refuse(j->c, j->now, j->run.feed, seq, j->peer, e);
+    answer(j, e, seq);
+}
+
+/* ---- whose is it, and does it follow what is held? ---- */
+
+/* The founder's key comes out of the genesis event itself, which must make the dataset id. */
+static size_t genesis_keys(const judging *j, member_key *keys)
+{
+    run_iter it = run_items(&j->run);
+    run_item item;
+    event_view v;
+    roster_event ev;
+    roster_kind kind;
+    static roster_lists_room room;
+    dataset_id made;
+    if (j->run.feed != ROSTER_FOUNDER_FEED || j->run.first_seq != 1 || !run_next(&it, &item) ||
+        item.erased || event_parse(item.data, &v) != ERR_OK || !merge_is_roster_event(&v) ||
+        !roster_kind_of(v.kind, &kind) || kind != ROSTER_EV_GENESIS ||
+        roster_event_read(kind, v.payload, &room, &ev) != ERR_OK)
+        return 0;
+    chain_genesis_id(&made, &ev.key, v.head, v.tail);
+    if (memcmp(made.b, j->c->identity.dataset.b, sizeof made.b) != 0)
+        return 0;
+    keys[0] = ev.key;
+    return 1;
+}
+
+static size_t candidate_keys(const judging *j, const merge_tip *tip,
+                             member_key keys[MERGE_KEYS_MAX])
+{
+    if (tip != NULL) {
+        keys[0] = tip->author;
+        return 1;
+    }
+    size_t n = roster_author(j->c->roster, j->run.feed, keys, MERGE_KEYS_MAX);
+    n = n < MERGE_KEYS_MAX ? n : MERGE_KEYS_MAX;
+    return n > 0 ? n : genesis_keys(j, keys);
+}
+
+/* Chain and seals under the first key that fits; the error of the last one that does not. */
+static err_t check_chain(judging *j, const merge_tip *tip)
+{
+    member_key keys[MERGE_KEYS_MAX];
+    size_t n = candidate_keys(j, tip, keys);
+    err_t e = ERR_NOT_MEMBER;
+    for (size_t i = 0; i < n; i++) {
+        j->author = keys[i];
+        e = run_check(&j->run, &j->c->identity.dataset, &keys[i],
+                      j->run.first_seq > 1 ? &j->run.previous : NULL, j->c->ids, &j->verdict);
+        if (e == ERR_OK || j->verdict.sealed > 0)
+            return e;
+    }
+    return e;
+}
+
+/* How much of the run is held already: its first *n events. */
+static err_t count_held(judging *j, const merge_tip *tip, uint32_t *n)
+{
+    const merge_feed *f = merge_feed_find(j->c, j->run.feed);
+    const event_id *ids = j->c->ids;
+    uint64_t first = j->run.first_seq;
+    bool held = true;
+    *n = 0;
+    if (tip != NULL || f == NULL)
+        return ERR_OK;
+    for (uint32_t i = 0; i < f->n;
+         i++) { /* the common case: the run begins early and goes on past a tip */
+        const merge_tip *t = &f->tips[i];
+        if (t->seq >= first && t->seq - first < j->verdict.sealed &&
+            event_id_eq(&ids[t->seq - first], &t->id))
+            *n = (uint32_t)(t->seq - first) + 1;
+    }
+    while (*n < j->verdict.sealed && held) {
+        TRY(merge_holds(j->c, j->run.feed, first + *n, &ids[*n], &held));
+        *n += held;
+    }
+    return ERR_OK;
+}
+
+/* ---- what is new ---- */
+
+static err_t add_event(judging *j, uint32_t i, const run_item *item, const event_id *prev,
+                       uint64_t cut)
+{
+    merge_batch *b = j->batch;
+    event_view v;
+    TRY(item->erased ? event_parse_erased(item->data, &v) : event_parse(item->data, &v));
+    append_row *row = &b->rows[b->n];
+    *row = (append_row){.feed = j->run.feed, .seq = item->seq, .prev = *prev, .id = j->c->ids[i]};
+    row->flags =
+        (uint8_t)((item->seq <= cut ? 1 : 0) | (v.opaque ? 2 : 0) | (item->erased ? 4 : 0));
+    b->parts[b->n].at = b->bodies.len;
+    b->parts[b->n].len = item->data.len;
+    b->parts[b->n].seal = 0;
+    if (!buf_add_bytes(&b->bodies, item->data))
+        return b->bodies.err;
+    if (item->seal != NULL && b->n_seals < BATCH_MAX_EVENTS / 16) {
+        b->seals[b->n_seals] = *item->seal;
+        b->parts[b->n].seal = (uint32_t)++b->n_seals;
+    }
+    b->n++;
+    b->roster |= !v.opaque && merge_is_roster_event(&v);
+    if (!v.opaque && item->seq <= cut)
+        hlc_observe(&j->c->clock, v.stamp, j->now);
+    return ERR_OK;
+}
+
+static err_t fill_batch(judging *j, uint32_t held)
+{
+    run_iter it = run_items(&j->run);
+    run_item item;
+    event_id prev = j->run.previous;
+    uint32_t from = j->mend ? 0 : held, last = j->verdict.sealed - 1;
+    uint64_t cut = roster_cut(j->c->roster, j->run.feed, &j->author, j->run.first_seq + last,
+                              &j->c->ids[last], NULL);
+    if (j->run.first_seq == 1) { /* what row 1 follows depends on the key, not on the header */
+        chain_start(&prev, &j->c->identity.dataset, j->run.feed, &j->author);
+        if (j->run.feed == ROSTER_FOUNDER_FEED &&
+            memcmp(j->c->ids[0].b, j->c->identity.dataset.b, EVENT_ID_BYTES) == 0)
+            chain_start_genesis(&prev, &j->author);
+    }
+    for (uint32_t i = 0; i < j->verdict.sealed && run_next(&it, &item); i++) {
+        if (i >= from)
+            TRY(add_event(j, i, &item, &prev, cut));
+        prev = j->c->ids[i];
+    }
+    return ERR_OK;
+}
+
+/* A seal that we did not have for an event that we hold is worth keeping (rules.md 8). */
+static err_t keep_seals(judging *j, uint32_t held)
+{
+    run_iter it = run_items(&j->run);
+    run_item item;
+    uint32_t last = held - 1;
+    for (uint32_t i = 0; i < held && run_next(&it, &item); i++) {
+        if (i != last || item.seal == NULL)
+            continue;
+        const merge_feed *f = merge_feed_find(j->c, j->run.feed);
+        const merge_tip *t = merge_tip_find(f, item.seq, &j->c->ids[i]);
+        if (t == NULL || t->sealed_seq >= item.seq)
+            continue;
+        seal_request s = {
+            .feed = j->run.feed, .seq = item.seq, .id = j->c->ids[i], .seal = *item.seal};
+        TRY(j->c->io.seal(j->c->io.ctx, &s));
+        TRY(merge_reload_tips(j->c));
+        break;
+    }
+    return ERR_OK;
+}
+
+/* Working tips move on, so that the next run of this feed can be judged before this one is committed. */
+static err_t advance_tip(judging *j, merge_tip *tip)
+{
+    uint32_t last = j->verdict.sealed - 1;
+    merge_feed *f = merge_feed_get(j->c, j->run.feed);
+    if (f == NULL)
+        return ERR_NO_MEMORY;
+    if (tip == NULL) {
+        j->batch->fork = f->n > 0;
+        tip = merge_tip_add(f);
+        if (tip == NULL)
+            return ERR_NO_MEMORY;
+        tip->author = j->author;
+    }
+    tip->seq = j->run.first_seq + last;
+    tip->id = j->c->ids[last];
+    return ERR_OK;
+}
+
+/* Events of our own feed that we never wrote: another copy of this node is or was about. */
+static void notice_own(judging *j)
+{
+    merge_core *c = j->c;
+    if (feed_member(j->run.feed) == c->identity.self &&
+        (feed_incarnation(j->run.feed) & 0xfffcu) == c->incarnation &&
+        memcmp(j->author.b, c->identity.signer.public.b, sizeof j->author.b) == 0)
+        c->overtaken = true;
+}
+
+static err_t admit(judging *j, merge_tip *tip)
+{
+    uint32_t held = 0;
+    TRY(count_held(j, tip, &held));
+    j->out->duplicates = held;
+    if (held > 0)
+        TRY(keep_seals(j, held));
+    if (held == j->verdict.sealed && !j->mend)
+        return ERR_OK;
+    j->c->pending =
+        (pending_run){j->run.feed, j->run.first_seq, j->verdict.sealed, j->c->ids, j->run.previous};
+    err_t e = fill_batch(j, held);
+    j->c->pending.n = 0;
+    TRY(e);
+    j->batch->author = j->author;
+    if (held == j->verdict.sealed)
+        return ERR_OK;
+    /* The part that is held may itself end in a tip: then this run extends it. */
+    const merge_feed *f = merge_feed_find(j->c, j->run.feed);
+    if (tip == NULL && held > 0)
+        tip = merge_tip_find(f, j->run.first_seq + held - 1, &j->c->ids[held - 1]);
+    TRY(advance_tip(j, tip));
+    notice_own(j);
+    j->out->accepted = j->verdict.sealed - held;
+    return ERR_OK;
+}
+
+/* Is there something for the first event to follow? Else the run waits (bounded) for it. */
+static err_t find_start(judging *j, merge_tip **tip, bool *waits)
+{
+    merge_feed *f = merge_feed_find(j->c, j->run.feed);
+    bool held = false;
+    *waits = false;
+    *tip = j->run.first_seq > 1 ? merge_tip_find(f, j->run.first_seq - 1, &j->run.previous) : NULL;
+    if (j->run.first_seq == 1 || *tip != NULL)
+        return ERR_OK;
+    TRY(merge_holds(j->c, j->run.feed, j->run.first_seq - 1, &j->run.previous, &held));
+    if (held)
+        return ERR_OK;
+    *waits = true;
+    uint64_t have = 0;
+    for (uint32_t i = 0; f != NULL && i < f->n; i++)
+        have = f->tips[i].seq > have ? f->tips[i].seq : have;
+    j->out->missing_from = have < j->run.first_seq - 1 ? have + 1 : 1;
+    return ERR_OK;
+}
+
+static err_t judge(judging *j)
+{
+    merge_tip *tip = NULL;
+    bool waits = false;
+    err_t e = run_decode(j->encoded, &j->run);
+    if (e != ERR_OK) {
+        merge_refuse(j->c, j->now, 0, 0, j->peer, e);
+        j->out->refused = 1;
+        answer(j, e, 0);
+        return ERR_OK;
+    }
+    TRY(find_start(j, &tip, &waits));
+    e = check_chain(j, tip); /* before it may be kept: a stranger's run costs no memory */
+    if (e != ERR_OK && j->verdict.sealed == 0) {
+        refuse(j, e, 0);
+        return ERR_OK;
+    }
+    roster_verdict_t v = roster_admits(j->c->roster, j->run.feed, &j->author, j->run.first_seq);
+    if (v != ROSTER_COUNTS &&
+        !(j->run.feed == ROSTER_FOUNDER_FEED && roster_members(j->c->roster) == 0)) {
+        refuse(j, roster_err(v), 0);
+        return ERR_OK;
+    }
+    if (waits) {
+        merge_keep(j->c, j->run.feed, j->run.first_seq, &j->run.previous, j->encoded, j->peer);
+        answer(j, ERR_GAP, j->run.first_seq);
+        return ERR_OK;
+    }
+    if (e != ERR_OK)
+        refuse(j, e, j->verdict.sealed);
+    return admit(j, tip);
+}
+
+err_t merge_core_ingest(merge_core *c, wall_ms now, bytes encoded, member_no peer, bool mend,
+                        merge_batch *b, ingest_reply *out)
+{
+    judging j = {
+        .c = c, .now = now, .encoded = encoded, .peer = peer, .mend = mend, .batch = b, .out = out};
+    *out = (ingest_reply){.text = bytes_str("")};
+    if (!c->loaded)
+        return ERR_NOT_READY;
+    return judge(&j);
+}

@@ -1,0 +1,292 @@
+/* After a commit: tips and frontier follow, roster events are folded, and what the roster now thinks of events held
+ * earlier is written back as verdicts. */
+#include "merge/merge_core_state.h"
+
+#include "pure/chain.h"
+
+bool merge_is_roster_event(const event_view *v)
+{
+    return !v->opaque && bytes_is(v->category, ROSTER_CATEGORY) &&
+           bytes_is(v->stream, ROSTER_STREAM);
+}
+
+err_t merge_roster_fold(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
+                        const member_key *author, const event_view *v)
+{
+    roster_input in = {.feed = feed,
+                       .seq = seq,
+                       .id = *id,
+                       .author = *author,
+                       .stamp = v->stamp,
+                       .kind = v->kind,
+                       .payload = v->payload};
+    err_t e = roster_fold(c->roster, &in);
+    return e == ERR_NO_MEMORY ? e : ERR_OK; /* nonsense in the stream is kept and means nothing */
+}
+
+/* ---- at start ---- */
+
+typedef struct {
+    merge_core *c;
+    err_t e;
+} folding;
+
+static err_t genesis_author(const merge_core *c, const event_view *v, member_key *out)
+{
+    static roster_lists_room room;
+    roster_event ev;
+    roster_kind kind;
+    dataset_id made;
+    if (!roster_kind_of(v->kind, &kind) || kind != ROSTER_EV_GENESIS)
+        return ERR_NOT_MEMBER;
+    TRY(roster_event_read(kind, v->payload, &room, &ev));
+    chain_genesis_id(&made, &ev.key, v->head, v->tail);
+    *out = ev.key;
+    return memcmp(made.b, c->identity.dataset.b, sizeof made.b) == 0 ? ERR_OK : ERR_DATASET;
+}
+
+static bool fold_row(void *arg, const stored_row *row)
+{
+    folding *f = arg;
+    event_view v;
+    member_key author;
+    if (event_parse(row->body, &v) != ERR_OK || !merge_is_roster_event(&v))
+        return true;
+    err_t e = merge_author_of(f->c, row->feed, row->seq, &row->id, &author);
+    if (e == ERR_NOT_MEMBER && row->feed == ROSTER_FOUNDER_FEED && row->seq == 1)
+        e = genesis_author(f->c, &v, &author);
+    if (e == ERR_OK)
+        e = merge_roster_fold(f->c, row->feed, row->seq, &row->id, &author, &v);
+    if (e != ERR_OK && e != ERR_NOT_MEMBER && e != ERR_DATASET) {
+        f->e = e;
+        return false;
+    }
+    return true;
+}
+
+err_t merge_roster_load(merge_core *c)
+{
+    folding f = {c, ERR_OK};
+    chain_view view = merge_chain_view(c);
+    roster_free(&c->roster);
+    c->roster = roster_new(&c->identity.dataset, &view, c->seed);
+    if (c->roster == NULL)
+        return ERR_NO_MEMORY;
+    TRY(c->io.read_roster(c->io.ctx, fold_row, &f));
+    return f.e;
+}
+
+/* ---- verdicts ---- */
+
+typedef struct {
+    merge_core *c;
+    const merge_tip *tip;
+    uint64_t cut;
+    verdict_row rows[256];
+    size_t n;
+    err_t e;
+} revising;
+
+static void flush_verdicts(revising *r)
+{
+    if (r->n > 0 && r->e == ERR_OK)
+        r->e = r->c->io.verdicts(r->c->io.ctx, r->rows, r->n);
+    r->n = 0;
+}
+
+/* Branches share rows; a row counts if it does so on any branch, so only this branch's own part above the fork is
+ * judged by this tip. */
+static bool revise_row(void *arg, const stored_row *row)
+{
+    revising *r = arg;
+    const merge_feed *f = merge_feed_find(r->c, row->feed);
+    bool counts = row->seq <= r->cut;
+    event_id on_branch;
+    if (f == NULL || (row->flags & 8) != 0)
+        return true;
+    if (f->n > 1) {
+        r->e = merge_ancestor(r->c, row->feed, r->tip->seq, &r->tip->id, row->seq, &on_branch);
+        if (r->e != ERR_OK)
+            return false;
+        if (!event_id_eq(&on_branch, &row->id))
+            return true;
+        if (!counts)
+            for (uint32_t i = 0; i < f->n; i++)
+                if (row->seq <= f->tips[i].cut && &f->tips[i] != r->tip &&
+                    merge_ancestor(r->c, row->feed, f->tips[i].seq, &f->tips[i].id, row->seq,
+                                   &on_branch) == ERR_OK &&
+                    event_id_eq(&on_branch, &row->id))
+                    counts = true;
+    }
+    if (((row->flags & 1) != 0) != counts)
+        r->rows[r->n++] = (verdict_row){.offset = row->offset, .counts = counts};
+    if (r->n == sizeof r->rows / sizeof r->rows[0])
+        flush_verdicts(r);
+    return r->e == ERR_OK;
+}
+
+static err_t revise_tip(merge_core *c, const merge_feed *f, const merge_tip *t)
+{
+    revising r = {.c = c, .tip = t, .cut = t->cut};
+    TRY(c->io.read_feed(c->io.ctx, f->feed, 1, t->seq, revise_row, &r));
+    flush_verdicts(&r);
+    return r.e;
+}
+
+/* True when a verdict of this feed may differ from what the store says. */
+static bool recut(merge_core *c, merge_feed *f)
+{
+    bool differs = false;
+    for (uint32_t i = 0; i < f->n; i++) {
+        merge_tip *t = &f->tips[i];
+        uint64_t cut = roster_cut(c->roster, f->feed, &t->author, t->seq, &t->id, NULL);
+        differs |= cut != t->cut || t->sealed_seq > cut || (t->sealed_seq < cut && cut < t->seq);
+        t->cut = cut;
+    }
+    return differs;
+}
+
+static err_t revise_member(merge_core *c, member_no number, bool *any)
+{
+    for (size_t i = 0; i < c->n_feeds; i++) {
+        merge_feed *f = &c->feeds[i];
+        if (feed_member(f->feed) != number || !recut(c, f))
+            continue;
+        *any = true;
+        for (uint32_t k = 0; k < f->n; k++)
+            TRY(revise_tip(c, f, &f->tips[k]));
+    }
+    return ERR_OK;
+}
+
+typedef struct {
+    merge_core *c;
+} refreshing;
+
+/* The store moved its frontier entries along with the verdicts. */
+static bool refresh_tip(void *arg, const tip_row *row)
+{
+    refreshing *r = arg;
+    merge_tip *t = merge_tip_find(merge_feed_find(r->c, row->feed), row->seq, &row->id);
+    if (t != NULL) {
+        t->sealed_seq = row->sealed_seq;
+        t->sealed_id = row->sealed_id;
+    }
+    return true;
+}
+
+err_t merge_roster_apply(merge_core *c)
+{
+    member_no changed[256];
+    size_t n;
+    bool any = false;
+    while ((n = roster_take_changed(c->roster, changed, 256)) > 0)
+        for (size_t i = 0; i < n; i++)
+            TRY(revise_member(c, changed[i], &any));
+    if (!any)
+        return ERR_OK;
+    refreshing r = {c};
+    TRY(c->io.tips(c->io.ctx, refresh_tip, &r));
+    merge_front_changed(c);
+    return ERR_OK;
+}
+
+/* ---- after a commit ---- */
+
+static const append_row *row_at(const merge_batch *b, size_t i)
+{
+    return &b->rows[i];
+}
+
+static bool same_chain_goes_on(const merge_batch *b, size_t i)
+{
+    for (size_t k = i + 1; k < b->n; k++)
+        if (b->rows[k].feed == b->rows[i].feed)
+            return true;
+    return false;
+}
+
+/* The frontier entry moves to the newest counting row at or below the newest seal of this batch. */
+static void note_sealed(merge_tip *t, const append_row *row)
+{
+    if ((row->flags & 1) != 0 && row->seq > t->sealed_seq) {
+        t->sealed_seq = row->seq;
+        t->sealed_id = row->id;
+    }
+}
+
+/* Local rows move their own tips here; those of an admitted run moved when it was judged. */
+static err_t note_local(merge_core *c, const append_row *row)
+{
+    merge_feed *f = merge_feed_get(c, row->feed);
+    if (f == NULL)
+        return ERR_NO_MEMORY;
+    merge_tip *t = merge_tip_find(f, row->seq - 1, &row->prev);
+    if (t == NULL) {
+        t = merge_tip_add(f);
+        if (t == NULL)
+            return ERR_NO_MEMORY;
+        t->author = c->identity.signer.public;
+    }
+    t->seq = t->cut = row->seq;
+    t->id = row->id;
+    return ERR_OK;
+}
+
+static merge_tip *tip_of_row(merge_core *c, const merge_batch *b, const append_row *row)
+{
+    merge_feed *f = merge_feed_find(c, row->feed);
+    if (f == NULL || f->n == 0)
+        return NULL;
+    if (f->n == 1)
+        return &f->tips[0];
+    for (uint32_t i = 0; i < f->n; i++) /* a batch that is no fork ends in or below its own tip */
+        if (f->tips[i].seq >= row->seq &&
+            memcmp(f->tips[i].author.b, b->author.b, sizeof b->author.b) == 0)
+            return &f->tips[i];
+    return NULL;
+}
+
+static err_t fold_row_of(merge_core *c, const merge_batch *b, const append_row *row)
+{
+    event_view v;
+    if ((row->flags & 6) != 0 || event_parse(row->body, &v) != ERR_OK || !merge_is_roster_event(&v))
+        return ERR_OK;
+    return merge_roster_fold(c, row->feed, row->seq, &row->id,
+                             b->local ? &c->identity.signer.public : &b->author, &v);
+}
+
+static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
+{
+    const append_row *row = row_at(b, i);
+    event_view v;
+    if (b->local)
+        TRY(note_local(c, row));
+    merge_tip *t = tip_of_row(c, b, row);
+    if (t != NULL) {
+        note_sealed(t, row);
+        if (!same_chain_goes_on(b, i) && (row->flags & 4) == 0 &&
+            event_parse(row->body, &v) == ERR_OK)
+            t->wall_ms = v.stamp.wall_ms;
+        t->cut = t->sealed_seq > t->cut ? t->sealed_seq : t->cut;
+    }
+    roster_stored(c->roster, row->feed, row->seq, &row->id);
+    return b->roster ? fold_row_of(c, b, row) : ERR_OK;
+}
+
+err_t merge_core_committed(merge_core *c, const merge_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        TRY(note_row(c, b, i));
+    if (b->fork) { /* rare, and easy to get wrong by hand: ask the store where the branches stand */
+        store_hello_reply same = {.incarnation = c->incarnation,
+                                  .clock_wall_ms = c->clock.last.wall_ms,
+                                  .clock_counter = c->clock.last.counter};
+        TRY(merge_core_load(c, &same));
+    }
+    for (size_t i = 0; i < b->n; i++)
+        if (!same_chain_goes_on(b, i))
+            merge_kept_arrived(c, b->rows[i].feed, b->rows[i].seq);
+    merge_front_changed(c);
+    return merge_roster_apply(c);
+}

@@ -1,0 +1,120 @@
+/* The inside of merge_core, for its own files only. */
+#ifndef CAIRN_MERGE_CORE_STATE_H
+#define CAIRN_MERGE_CORE_STATE_H
+
+#include "merge/merge_core.h"
+#include "proto/event.h"
+
+#define MERGE_CLASSES    3u
+#define MERGE_KEYS_MAX   8u  /* chains under one number that are told apart */
+#define MERGE_PLACES_MAX 64u /* events at one (feed, seq) */
+
+/* One tip of a feed. (seq, id) includes what is still on its way to the disk, (sealed_seq, sealed_id) does not. */
+typedef struct {
+    uint64_t seq;
+    event_id id;
+    uint64_t
+        sealed_seq; /* newest counting event under a seal that is committed: the frontier entry; 0 for none */
+    event_id sealed_id;
+    uint64_t cut; /* newest seq of this branch that counts by the roster of now */
+    member_key author;
+    uint64_t wall_ms; /* stamp of the newest event, 0 while unknown */
+} merge_tip;
+
+typedef struct {
+    feed_id feed;
+    merge_tip *tips;
+    uint32_t n, cap;
+    uint64_t fork_seq; /* first seq with two events, 0 for none */
+} merge_feed;
+
+typedef struct {
+    uint64_t seq;
+    event_id id;
+    uint32_t unsealed_events;
+    uint32_t unsealed_bytes;
+} merge_local;
+
+typedef struct kept_run {
+    struct kept_run *next;
+    feed_id feed;
+    uint64_t first_seq;
+    event_id previous;
+    member_no peer;
+    bool ready;
+    size_t len;
+    uint8_t bytes[];
+} kept_run;
+
+/* The run that is being judged: the roster's questions see it as held already. */
+typedef struct {
+    feed_id feed;
+    uint64_t first_seq;
+    uint32_t n;
+    const event_id *ids;
+    event_id previous;
+} pending_run;
+
+struct merge_core {
+    merge_identity identity;
+    merge_io io;
+    hlc_clock clock;
+    roster *roster;
+    uint64_t seed;
+    bool loaded, overtaken;
+    uint16_t incarnation;
+    merge_local local[MERGE_CLASSES];
+    merge_feed *feeds; /* sorted by feed */
+    size_t n_feeds, cap_feeds;
+    pending_run pending;
+    event_id *ids; /* room for the ids of one run */
+    frontier front;
+    bool front_stale;
+    uint64_t front_version, events;
+    frontier_row *front_rows;
+    frontier_row *wanted_rows;
+    frontier wanted;
+    kept_run *kept;
+    size_t kept_bytes, kept_runs;
+    refusal_row refusals[REFUSALS_MAX];
+    uint64_t refused;
+};
+
+/* merge_core.c */
+merge_feed *merge_feed_find(const merge_core *c, feed_id feed);
+merge_feed *merge_feed_get(merge_core *c, feed_id feed); /* makes it; NULL when out of memory */
+merge_tip *merge_tip_find(const merge_feed *f, uint64_t seq, const event_id *id);
+merge_tip *merge_tip_add(merge_feed *f);
+err_t merge_reload_tips(merge_core *c) CAIRN_CHECK;
+void merge_front_changed(merge_core *c);
+
+/* merge_core_chain.c: questions about chains, asked of the store */
+chain_view merge_chain_view(merge_core *c);
+err_t merge_holds(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
+                  bool *held) CAIRN_CHECK;
+/* Id and offset of the ancestor at `at` of the held event (seq, id). ERR_NOT_FOUND. */
+err_t merge_ancestor(merge_core *c, feed_id feed, uint64_t seq, const event_id *id, uint64_t at,
+                     event_id *out) CAIRN_CHECK;
+/* The key by whose chain the event is held. */
+err_t merge_author_of(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
+                      member_key *out) CAIRN_CHECK;
+
+/* merge_core_roster.c */
+err_t merge_roster_load(merge_core *c) CAIRN_CHECK;
+err_t merge_roster_fold(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
+                        const member_key *author, const event_view *v) CAIRN_CHECK;
+/* Applies what the roster changed: verdicts of held events, frontier. */
+err_t merge_roster_apply(merge_core *c) CAIRN_CHECK;
+bool merge_is_roster_event(const event_view *v);
+
+/* merge_core_emit.c */
+void merge_local_reset(merge_core *c); /* local heads = committed tips */
+
+/* merge_core_kept.c */
+void merge_keep(merge_core *c, feed_id feed, uint64_t first_seq, const event_id *previous,
+                bytes encoded, member_no peer);
+void merge_kept_arrived(merge_core *c, feed_id feed, uint64_t seq);
+void merge_kept_free(merge_core *c);
+void merge_refuse(merge_core *c, wall_ms now, feed_id feed, uint64_t seq, member_no peer, err_t e);
+
+#endif
