@@ -36,6 +36,10 @@ elseif(CAIRN_SANITIZE)
     add_compile_options(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined
         -fno-sanitize-recover=all)
     add_link_options(-fsanitize=address,undefined)
+    if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+        # As a shared library next to ASan's, gcc's UBSan forgets log_path, and a service's report would be lost.
+        add_link_options(-static-libasan -static-libubsan)
+    endif()
 elseif(CAIRN_COVERAGE)
     add_compile_options(-O0 -g --coverage)
     add_link_options(--coverage)
