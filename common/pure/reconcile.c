@@ -310,8 +310,8 @@ size_t reconcile_search_points(reconcile_search *s, uint64_t points[RECONCILE_PO
         return near_points(s, points);
     uint64_t open = s->beyond - s->common - 1;
     size_t n = open < RECONCILE_POINTS ? (size_t)open : RECONCILE_POINTS;
-    for (size_t i = 0; i < n; i++) /* open / (n + 1) first: a seq may be beyond 2^60 */
-        points[i] = open == n ? s->common + 1 + i : s->common + open / (n + 1) * (i + 1);
+    for (size_t i = 0; i < n; i++) /* open * (i + 1) / (n + 1) without overflow */
+        points[i] = s->common + 1 + open / (n + 1) * (i + 1) + open % (n + 1) * (i + 1) / (n + 1);
     return n;
 }
 

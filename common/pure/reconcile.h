@@ -80,10 +80,10 @@ typedef struct {
 err_t reconcile_wants(const reconcile_input *in, reconcile_wants_list *out) CAIRN_CHECK;
 void reconcile_wants_release(reconcile_wants_list *w);
 
-/* The last common event of my feed and a peer's tip, when the feed has forked. Each turn: ask the
- * peer for its ids on the chain to that tip at `points`, tell for each whether it is held here;
- * held is monotone, since chains have no gaps. A first turn near the tips, then 16-fold division: 3
- * turns for a fork within the last 2^14 events. */
+/* The last common event of my feed and a peer's tip, when the feed has forked. Each turn: ask the peer
+ * for its ids on the chain to that tip at `points`, tell for each whether it is held here; held is
+ * monotone, since chains have no gaps. A first turn near the tips, then 17-fold division: at most 3
+ * turns for a fork within the last 500 events, 6 within the last million. */
 #define RECONCILE_POINTS 16u
 typedef struct {
     uint64_t common; /* highest seq known to be common, 0: only the start */
