@@ -24,7 +24,7 @@ struct clnt {
     bus *bus;
     const char *name;
     void *socket;
-    call *calls;
+    call *calls, **tail; /* oldest first: repeats keep the order of the requests */
     size_t waiting;
     uint64_t next_id;
     mono_ms heard;
@@ -39,6 +39,7 @@ clnt *clnt_new(bus *b, const char *name, const char *endpoint)
     if (c == NULL)
         return NULL;
     c->bus = b;
+    c->tail = &c->calls;
     c->name = name;
     c->next_id =
         random_u64() >> 16; /* a restarted client must not take answers meant for its predecessor */
@@ -64,13 +65,25 @@ static void drop_kept(clnt *c)
     c->has_kept = false;
 }
 
+static call *take_call(clnt *c, uint64_t id)
+{
+    for (call **at = &c->calls; *at != NULL; at = &(*at)->next)
+        if ((*at)->id == id) {
+            call *k = *at;
+            *at = k->next;
+            if (k->next == NULL)
+                c->tail = at;
+            return k;
+        }
+    return NULL;
+}
+
 void clnt_free(clnt *c)
 {
     if (c == NULL)
         return;
     while (c->calls != NULL) {
-        call *k = c->calls;
-        c->calls = k->next;
+        call *k = take_call(c, c->calls->id);
         k->done(k->ctx, ERR_STOPPING, err_text(ERR_STOPPING), NULL);
         call_free(c, k);
     }
@@ -107,22 +120,11 @@ err_t clnt_send(clnt *c, const msg_desc *request, const void *msg, uint32_t time
     k->deadline.ms = now.ms + timeout_ms;
     k->done = done;
     k->ctx = ctx;
-    k->next = c->calls;
-    c->calls = k;
+    *c->tail = k;
+    c->tail = &k->next;
     c->waiting++;
     transmit(c, k, now);
     return ERR_OK;
-}
-
-static call *take_call(clnt *c, uint64_t id)
-{
-    for (call **at = &c->calls; *at != NULL; at = &(*at)->next)
-        if ((*at)->id == id) {
-            call *k = *at;
-            *at = k->next;
-            return k;
-        }
-    return NULL;
 }
 
 static void finish_error(call *k, const bus_frame *f)
@@ -267,6 +269,8 @@ err_t clnt_call(clnt *c, const msg_desc *request, const void *msg, uint32_t time
     call_result r = {ERR_OK, reply, request->reply->size, text};
     TRY(clnt_send(c, request, msg, timeout_ms, copy_result, &r));
     call *k = c->calls;
+    while (k->next != NULL)
+        k = k->next;
     err_t e = await(c, k);
     if (e != ERR_OK) {
         expire(c, k);
