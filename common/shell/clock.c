@@ -57,5 +57,5 @@ void clock_span_text(char out[16], uint64_t span_ms)
     size_t i = 0;
     while (span_ms < rows[i].from_ms)
         i++;
-    snprintf(out, 16, "%llu %s", (unsigned long long)(span_ms / rows[i].unit_ms), rows[i].unit);
+    snprintf(out, 16, "%u %s", (unsigned)(span_ms / rows[i].unit_ms), rows[i].unit);
 }
