@@ -224,7 +224,7 @@ bytes mp_any(mp_reader *r)
 {
     size_t used = 0;
     if (r->err == ERR_OK)
-        mp_fail(r, gate_value(mp_rest(r), &used, EVENT_MAX_DEPTH));
+        mp_fail(r, gate_value(mp_rest(r), &used, 0));
     return take_bytes(r, r->err == ERR_OK ? used : 0);
 }
 
