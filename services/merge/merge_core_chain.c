@@ -214,7 +214,8 @@ static bool try_keys(void *arg, const stored_row *row)
 {
     root_search *r = arg;
     event_view v;
-    err_t e = row->flags & 4 ? event_parse_erased(row->body, &v) : event_parse(row->body, &v);
+    err_t e =
+        row->flags & ROW_ERASED ? event_parse_erased(row->body, &v) : event_parse(row->body, &v);
     if (e != ERR_OK || !event_id_eq(&row->id, r->root))
         return true;
     for (size_t i = 0; i < r->n && !r->found; i++)

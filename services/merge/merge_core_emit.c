@@ -87,7 +87,8 @@ static err_t add_row(merge_core *c, merge_batch *b, unsigned class, size_t len)
         TRY(seal_class(c, b, class));
     TRY(event_parse(bytes_of(b->bodies.p + at, len), &v));
     append_row *row = &b->rows[b->n];
-    *row = (append_row){.feed = own_feed(c, class), .seq = l->seq + 1, .flags = 1, .prev = l->id};
+    *row = (append_row){
+        .feed = own_feed(c, class), .seq = l->seq + 1, .flags = ROW_COUNTS, .prev = l->id};
     chain_next(&row->id, &l->id, row->seq, v.head, v.tail);
     b->parts[b->n].at = at;
     b->parts[b->n].len = len;

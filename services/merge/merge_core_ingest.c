@@ -121,8 +121,8 @@ static err_t add_event(judging *j, uint32_t i, const run_item *item, const event
     TRY(item->erased ? event_parse_erased(item->data, &v) : event_parse(item->data, &v));
     append_row *row = &b->rows[b->n];
     *row = (append_row){.feed = j->run.feed, .seq = item->seq, .prev = *prev, .id = j->c->ids[i]};
-    row->flags =
-        (uint8_t)((item->seq <= cut ? 1 : 0) | (v.opaque ? 2 : 0) | (item->erased ? 4 : 0));
+    row->flags = (uint8_t)((item->seq <= cut ? ROW_COUNTS : 0) | (v.opaque ? ROW_OPAQUE : 0) |
+                           (item->erased ? ROW_ERASED : 0));
     b->parts[b->n].at = b->bodies.len;
     b->parts[b->n].len = item->data.len;
     b->parts[b->n].seal = 0;

@@ -102,7 +102,7 @@ static bool revise_row(void *arg, const stored_row *row)
     const merge_feed *f = merge_feed_find(r->c, row->feed);
     bool counts = row->seq <= r->cut;
     event_id on_branch;
-    if (f == NULL || (row->flags & 8) != 0)
+    if (f == NULL || (row->flags & ROW_CHANGED) != 0)
         return true;
     if (f->n > 1) {
         r->e = merge_ancestor(r->c, row->feed, r->tip->seq, &r->tip->id, row->seq, &on_branch);
@@ -118,7 +118,7 @@ static bool revise_row(void *arg, const stored_row *row)
                     event_id_eq(&on_branch, &row->id))
                     counts = true;
     }
-    if (((row->flags & 1) != 0) != counts)
+    if (((row->flags & ROW_COUNTS) != 0) != counts)
         r->rows[r->n++] = (verdict_row){.offset = row->offset, .counts = counts};
     if (r->n == sizeof r->rows / sizeof r->rows[0])
         flush_verdicts(r);
@@ -209,7 +209,7 @@ static bool same_chain_goes_on(const merge_batch *b, size_t i)
 /* The frontier entry moves to the newest counting row at or below the newest seal of this batch. */
 static void note_sealed(merge_tip *t, const append_row *row)
 {
-    if ((row->flags & 1) != 0 && row->seq > t->sealed_seq) {
+    if ((row->flags & ROW_COUNTS) != 0 && row->seq > t->sealed_seq) {
         t->sealed_seq = row->seq;
         t->sealed_id = row->id;
     }
@@ -250,7 +250,8 @@ static merge_tip *tip_of_row(merge_core *c, const merge_batch *b, const append_r
 static err_t fold_row_of(merge_core *c, const merge_batch *b, const append_row *row)
 {
     event_view v;
-    if ((row->flags & 6) != 0 || event_parse(row->body, &v) != ERR_OK || !merge_is_roster_event(&v))
+    if ((row->flags & (ROW_OPAQUE | ROW_ERASED)) != 0 || event_parse(row->body, &v) != ERR_OK ||
+        !merge_is_roster_event(&v))
         return ERR_OK;
     return merge_roster_fold(c, row->feed, row->seq, &row->id,
                              b->local ? &c->identity.signer.public : &b->author, &v);
@@ -265,7 +266,7 @@ static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
     merge_tip *t = tip_of_row(c, b, row);
     if (t != NULL) {
         note_sealed(t, row);
-        if (!same_chain_goes_on(b, i) && (row->flags & 4) == 0 &&
+        if (!same_chain_goes_on(b, i) && (row->flags & ROW_ERASED) == 0 &&
             event_parse(row->body, &v) == ERR_OK)
             t->wall_ms = v.stamp.wall_ms;
         t->cut = t->sealed_seq > t->cut ? t->sealed_seq : t->cut;

@@ -4,6 +4,7 @@
 
 #include "merge/merge_core.h"
 #include "proto/event.h"
+#include "proto/row.h"
 
 #define MERGE_CLASSES    3u
 #define MERGE_KEYS_MAX   8u  /* chains under one number that are told apart */

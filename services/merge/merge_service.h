@@ -1,0 +1,107 @@
+/* The merge process: merge_core with sockets. Shared by its files only. */
+#ifndef CAIRN_MERGE_SERVICE_H
+#define CAIRN_MERGE_SERVICE_H
+
+#include "merge/merge_core.h"
+#include "merge/merge_identity.h"
+#include "shell/service.h"
+
+enum {
+    COUNT_EMITTED,
+    COUNT_ACCEPTED,
+    COUNT_DUPLICATES,
+    COUNT_REFUSED,
+    COUNT_BATCHES,
+    COUNT_FAILED
+};
+
+typedef enum { WAIT_EMIT, WAIT_INGEST, WAIT_ADD, WAIT_REMOVE, WAIT_NOBODY } wait_kind;
+
+/* Who waits for a batch, and what to tell it. */
+typedef struct waiter {
+    struct waiter *next;
+    service_call call;
+    wait_kind kind;
+    size_t first, count;  /* rows of an emit */
+    ingest_reply ingest;  /* text is a literal */
+    member_no number;     /* of an add */
+    struct idem_op *idem; /* owned: more calls with the same key */
+} waiter;
+
+/* An emit with an idempotency key, from its arrival to its answer: later calls with the key join it. */
+typedef struct idem_op {
+    struct idem_op *next;
+    struct merge_service *m;
+    char key[IDEM_KEY_MAX_BYTES + 1];
+    buf body;
+    service_call calls[8];
+    size_t n_calls;
+} idem_op;
+
+/* A batch on its way to the store. */
+typedef struct flight {
+    struct flight *next;
+    struct merge_service *m;
+    merge_batch batch;
+    waiter *waiters;
+    idem_row *idem;
+    size_t n_idem;
+    append_request request;
+    bool sent, again; /* again: refused because an earlier batch was not there yet */
+} flight;
+
+/* A request that has to wait until nothing is in flight. */
+typedef struct held {
+    struct held *next;
+    service_call call;
+    buf body;
+    member_no peer; /* of a released run: nobody waits */
+} held;
+
+typedef struct merge_service {
+    service *s;
+    merge_identity identity;
+    merge_core *core;
+    clnt *store;  /* asynchronous */
+    clnt *direct; /* for the core's reads */
+    bool ready, asking, reload, mend, barrier;
+    uint16_t store_state;
+    char trouble[ERROR_TEXT_MAX_BYTES];
+    flight *open, *flights, *spare;
+    size_t n_flights;
+    held *first_held, **last_held;
+    idem_op *idem;
+} merge_service;
+
+/* merge_store.c: the core's reads over the direct client. */
+merge_io merge_store_io(merge_service *m);
+
+/* merge_flight.c: batches, group commit, who waits. */
+void merge_turn(service *s, void *self);
+void merge_accept_emit(merge_service *m, const service_call *call, const emit_request *in,
+                       idem_op *idem);
+/* Runs a request now, or when nothing is in flight any more. `body` is borrowed. */
+void merge_exclusive(merge_service *m, const service_call *call, const void *msg);
+void merge_run_exclusive(merge_service *m, const service_call *call, const void *msg);
+void merge_ingest_now(merge_service *m, const service_call *call, bytes run, member_no peer);
+void merge_flights_free(merge_service *m);
+bool merge_must_wait(const merge_service *m);
+
+flight *merge_flight_new(merge_service *m);
+void merge_flight_recycle(merge_service *m, flight *f);
+/* Sends a batch of our own for one caller. */
+void merge_launch_for(merge_service *m, flight *f, const service_call *call, wait_kind kind,
+                      member_no number);
+
+/* merge_members.c */
+void merge_change_members(merge_service *m, const service_call *call, const void *msg);
+
+/* dispatch.c */
+extern const service_def merge_def;
+
+/* merge_init.c: --init-key, --init-dataset, --init-member. */
+#define MERGE_OPTIONS 8
+extern const service_option merge_options[MERGE_OPTIONS];
+bool merge_before(service *s, int *status);
+
+#endif

@@ -1,0 +1,96 @@
+/* merge_io over a client of its own. Each call blocks for at most a few seconds; all of them are rare: at start,
+ * after a fork, when a member is removed. */
+#include "merge/merge_service.h"
+
+#define READ_TIMEOUT_MS 5000u
+
+static err_t ask(merge_service *m, const msg_desc *request, const void *msg, void *reply)
+{
+    buf why;
+    buf_init(&why, 512);
+    err_t e = clnt_call(m->direct, request, msg, READ_TIMEOUT_MS, reply, &why);
+    if (e != ERR_OK)
+        log_warn("%s: %.*s", request->name, (int)why.len, (const char *)why.p);
+    buf_release(&why);
+    return e;
+}
+
+static err_t locate(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_t max, size_t *n)
+{
+    locate_request req = {.feed = feed, .seq = seq};
+    locate_reply reply;
+    *n = 0;
+    TRY(ask(ctx, &locate_request_desc, &req, &reply));
+    while (*n < max && msg_list_next(&place_row_desc, &reply.places, &out[*n]))
+        (*n)++;
+    return ERR_OK;
+}
+
+static bool walk_rows(msg_list *rows, bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    stored_row row;
+    while (msg_list_next(&stored_row_desc, rows, &row))
+        if (!each(arg, &row))
+            return false;
+    return true;
+}
+
+static err_t read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
+                       bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    while (from <= to) {
+        read_feed_request req = {.feed = feed, .from_seq = from, .to_seq = to, .max = 1024};
+        rows_reply reply;
+        TRY(ask(ctx, &read_feed_request_desc, &req, &reply));
+        if (!walk_rows(&reply.rows, each, arg) || reply.next == 0)
+            break;
+        from = reply.next;
+    }
+    return ERR_OK;
+}
+
+static err_t read_roster(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    fetch_request req = {.max = 1024, .category = bytes_str(ROSTER_CATEGORY)};
+    for (;;) {
+        rows_reply reply;
+        TRY(ask(ctx, &fetch_request_desc, &req, &reply));
+        if (!walk_rows(&reply.rows, each, arg) || reply.caught_up)
+            return ERR_OK;
+        req.epoch = reply.epoch;
+        req.after = reply.next;
+    }
+}
+
+static err_t tips(void *ctx, bool (*each)(void *arg, const tip_row *row), void *arg)
+{
+    tips_reply reply;
+    tip_row row;
+    TRY(ask(ctx, &tips_request_desc, &(tips_request){0}, &reply));
+    while (msg_list_next(&tip_row_desc, &reply.tips, &row))
+        if (!each(arg, &row))
+            break;
+    return ERR_OK;
+}
+
+static err_t verdicts(void *ctx, const verdict_row *rows, size_t n)
+{
+    verdict_request req = {.verdicts = MSG_LIST_OF(rows, n)};
+    return ask(ctx, &verdict_request_desc, &req, &(ok_reply){0});
+}
+
+static err_t seal(void *ctx, const seal_request *req)
+{
+    return ask(ctx, &seal_request_desc, req, &(ok_reply){0});
+}
+
+static err_t incarnation(void *ctx, uint16_t value)
+{
+    incarnation_request req = {.incarnation = value};
+    return ask(ctx, &incarnation_request_desc, &req, &(ok_reply){0});
+}
+
+merge_io merge_store_io(merge_service *m)
+{
+    return (merge_io){m, locate, read_feed, read_roster, tips, verdicts, seal, incarnation};
+}
