@@ -1,5 +1,5 @@
-/* What stood in the rows above: a set of 128-bit hashes, each with one number. Grows with the file, 24 bytes a row at two
- * thirds full. A hash is taken for the thing itself. */
+/* What stood in the rows above: a set of 128-bit hashes, each with one number. Grows with the file, 24 bytes
+ * a row at two thirds full. A hash is taken for the thing itself. */
 #ifndef CAIRN_INFER_SEEN_H
 #define CAIRN_INFER_SEEN_H
 
@@ -21,8 +21,8 @@ static inline void infer_seen_init(infer_seen *s)
     *s = (infer_seen){0};
 }
 void infer_seen_release(infer_seen *s);
-/* Points *number at the number of this hash, 0 when it is new: the caller must then set it to something else. Valid until
- * the next call. ERR_NO_MEMORY. */
+/* Points *number at the number of this hash, 0 when it is new: the caller must then set it to something
+ * else. Valid until the next call. ERR_NO_MEMORY. */
 CAIRN_CHECK err_t infer_seen_at(infer_seen *s, const uint8_t hash[16], uint64_t **number);
 
 #endif
