@@ -32,8 +32,9 @@ err_t gate_check(bytes body);
 err_t gate_split(bytes body, gate_elements *out);
 
 /* One strict value at the start of `in`; *used is its length after ERR_OK. `depth` is how many
- * containers are open around it already (0: it stands alone). Same errors, except TOO_LARGE and
- * TRAILING: the caller compares *used. */
+ * containers are open around it: 1 for an element of a body, 0 for a value on its own,
+ * EVENT_MAX_DEPTH to allow scalars only. The same errors, except TOO_LARGE and TRAILING: the caller
+ * compares *used. */
 err_t gate_value(bytes in, size_t *used, unsigned depth);
 
 #endif
