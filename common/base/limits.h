@@ -5,6 +5,9 @@
 
 #include <assert.h>
 
+/* A table for people, aligned by hand: */
+/* clang-format off */
+
 /* ---- the event: the frozen gate (design section 2). These never change. ---- */
 #define EVENT_MAX_BYTES    65536u /* a body; also one LoRa hour's worth would be absurd */
 #define EVENT_MIN_ELEMENTS 7u
@@ -55,6 +58,26 @@
 #define REFUSALS_MAX         1024u /* newest refusals kept readable */
 #define FORK_TIPS_MAX        64u   /* tips of one feed that count against a quota */
 #define FRONTIER_MAX         65536u
+
+/* ---- gossip: what one link, and all together, may cost ---- */
+#define GOSSIP_RUN_BYTES        262144u /* size of a run to aim for: small enough for urgent ones to slip in between */
+#define GOSSIP_WINDOW_RUNS      8u      /* runs of one want under way */
+#define GOSSIP_RUNS_MAX         32u     /* runs of all wants asked for and not yet stored */
+#define GOSSIP_WANTS_PER_LINK   8u
+#define GOSSIP_FLIGHTS_MAX      128u    /* feeds being fetched at one moment */
+#define GOSSIP_JOBS_MAX         16u     /* wants of one peer being served */
+#define GOSSIP_GRUDGES_MAX      64u     /* feeds one member is not asked for, for a while */
+#define GOSSIP_LOCATES_MAX      64u     /* questions to the store under way */
+#define GOSSIP_LOCATED_MAX      4096u   /* answers remembered */
+#define GOSSIP_NEWS_ENTRIES_MAX 256u    /* beyond this a digest is cheaper than the news themselves */
+#define GOSSIP_JUNK_MAX         1000u   /* runs nobody asked for, then the link is closed */
+#define GOSSIP_STALL_MS         10000u  /* without any run of a link that owes some */
+#define GOSSIP_FLIGHT_MAX_MS    120000u /* without a run of one want, however busy the link */
+#define GOSSIP_COMPARE_MS       5000u   /* a comparison without an answer is begun again */
+#define GOSSIP_RECHECK_MS       30000u  /* frontiers that still differ are compared again */
+#define GOSSIP_NEWS_MS          20u     /* least time between two news on one link */
+#define GOSSIP_GRUDGE_MS        1000u   /* first pause after a failure; doubles each time */
+#define GOSSIP_GRUDGE_MAX_MS    600000u
 
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */

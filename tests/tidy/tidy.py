@@ -24,15 +24,16 @@ Source = collections.namedtuple("Source", "path lines bare")
 
 
 def tracked():
-    """What git knows or would add, else (an unpacked archive) what is there outside the build trees."""
-    git = subprocess.run(["git", "-C", TOP, "ls-files", "-co", "--exclude-standard"],
-                         capture_output=True, text=True)
-    if git.returncode == 0:
+    """What git knows or would add; else (no git, an unpacked archive) what is there outside the build trees."""
+    try:
+        git = subprocess.run(["git", "-C", TOP, "ls-files", "-co", "--exclude-standard"],
+                             capture_output=True, text=True, check=True)
         names = git.stdout.split("\n")
-    else:
-        names = [os.path.relpath(os.path.join(folder, name), TOP)
-                 for folder, _, files in os.walk(TOP) for name in files
-                 if not re.match(r"\.?/?(build|\.git)", os.path.relpath(folder, TOP))]
+    except (OSError, subprocess.CalledProcessError):
+        names = []
+        for folder, folders, files in os.walk(TOP):
+            folders[:] = [f for f in folders if not re.match(r"build|\.git$|__pycache__", f)]
+            names += [os.path.relpath(os.path.join(folder, name), TOP) for name in files]
     return sorted(n for n in names if n and os.path.isfile(os.path.join(TOP, n)))
 
 
