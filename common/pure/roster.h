@@ -49,7 +49,7 @@ typedef struct {
 
 /* ERR_OK also when it does not count (yet). ERR_DUPLICATE; ERR_MALFORMED or ERR_FORBIDDEN when it
  * can never mean anything (left out: the event itself still counts in its feed); ERR_NO_MEMORY. */
-err_t roster_fold(roster *r, const roster_input *e) CAIRN_CHECK;
+err_t roster_fold(roster *r, const roster_input *in) CAIRN_CHECK;
 /* To be told of every event stored, or at least of those for which roster_lists(): a listed head
  * that is now held narrows its cut. Cheap while nobody is removed. */
 void roster_stored(roster *r, feed_id feed, uint64_t seq, const event_id *id);
