@@ -1,0 +1,89 @@
+#include "cli/node.h"
+
+#include "pure/crypto.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int node_fail(const char *fmt, ...)
+{
+    va_list ap;
+    fputs("cairn: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return 1;
+}
+
+static bool fail_words(const buf *why)
+{
+    node_fail("%.*s", (int)why->len, why->len > 0 ? (const char *)why->p : "");
+    return false;
+}
+
+bool node_open(node *n, const char *given, bool need_dataset)
+{
+    *n = (node){0};
+    buf_init(&n->words, 1024);
+    if (crypto_start() != ERR_OK) {
+        buf_add_str(&n->words, "libsodium cannot start: no randomness on this machine");
+        return fail_words(&n->words);
+    }
+    if (home_open(&n->home, given, &n->words) != ERR_OK)
+        return fail_words(&n->words);
+    if (need_dataset && !n->home.has_dataset) {
+        buf_addf(&n->words,
+                 "there is no dataset in %s: run `cairn init` or `cairn join` first, or name "
+                 "another --home",
+                 n->home.path);
+        return fail_words(&n->words);
+    }
+    if (bus_init(&n->bus, n->home.has_dataset ? &n->home.dataset : NULL) == ERR_OK)
+        return true;
+    buf_add_str(&n->words, err_text(ERR_NO_MEMORY));
+    return fail_words(&n->words);
+}
+
+void node_close(node *n)
+{
+    for (size_t i = 0; i < sizeof n->clients / sizeof n->clients[0]; i++)
+        clnt_free(n->clients[i].clnt);
+    bus_release(&n->bus);
+    buf_release(&n->words);
+}
+
+clnt *node_client(node *n, const char *service)
+{
+    char endpoint[128];
+    size_t i = 0, max = sizeof n->clients / sizeof n->clients[0];
+    for (; i < max && n->clients[i].clnt != NULL; i++)
+        if (strcmp(n->clients[i].name, service) == 0)
+            return n->clients[i].clnt;
+    if (i == max)
+        return NULL;
+    home_endpoint(&n->home, endpoint, service, "sock");
+    n->clients[i].name = service;
+    n->clients[i].clnt = clnt_new(&n->bus, service, endpoint);
+    return n->clients[i].clnt;
+}
+
+err_t node_try(node *n, const char *service, const msg_desc *request, const void *msg,
+               uint32_t wait_ms, void *reply)
+{
+    clnt *c = node_client(n, service);
+    buf_clear(&n->words);
+    if (c == NULL) {
+        buf_add_str(&n->words, err_text(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
+    return clnt_call(c, request, msg, wait_ms, reply, &n->words);
+}
+
+err_t node_ask(node *n, const char *service, const msg_desc *request, const void *msg, void *reply)
+{
+    err_t e = node_try(n, service, request, msg, NODE_WAIT_MS, reply);
+    if (e != ERR_OK)
+        fail_words(&n->words);
+    return e;
+}
