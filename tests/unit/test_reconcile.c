@@ -377,6 +377,37 @@ Test(reconcile, listed_heads_are_wanted_beside_the_frontier)
     frontier_release(&mine);
 }
 
+/* As long as mine, but another: what to ask for is not known before a search. */
+Test(reconcile, a_fork_is_recognised_by_its_length)
+{
+    const uint64_t lengths[] = {4, 5, 6};
+    for (int i = 0; i < 3; i++) {
+        frontier_entry own = entry(4, 5, 1), other = entry(4, lengths[i], 2);
+        frontier mine = {0};
+        cr_assert_eq(frontier_add(&mine, &own), ERR_OK);
+        reconcile_peer peer = {0};
+        cr_assert_eq(reconcile_heard(&peer, FRONTIER_ALL_BUCKETS, &other, 1), ERR_OK);
+        chain_view view = {NULL, holds_nothing, NULL};
+        reconcile_input in = {.mine = &mine, .peer = &peer, .view = &view};
+        reconcile_wants_list w = {0};
+        cr_assert_eq(reconcile_wants(&in, &w), ERR_OK);
+        cr_assert_eq(w.n, 1);
+        bool longer = lengths[i] > 5;
+        cr_assert_eq(w.at[0].uncertain, !longer);
+        cr_assert_eq(w.at[0].after_seq, longer ? 5 : 0);
+        cr_assert_eq(w.we_lack, 1);
+        cr_assert_eq(w.they_lack, longer ? 0 : 5 - lengths[i] + 1);
+        reconcile_wants_release(&w);
+        frontier_entry two[] = {entry(4, 6, 2), entry(4, 7, 3)};
+        cr_assert_eq(reconcile_heard(&peer, FRONTIER_ALL_BUCKETS, two, 2), ERR_OK);
+        cr_assert_eq(reconcile_wants(&in, &w), ERR_OK);
+        cr_assert(w.at[0].uncertain, "of two branches only one can go on where mine ends");
+        reconcile_wants_release(&w);
+        reconcile_release(&peer);
+        frontier_release(&mine);
+    }
+}
+
 /* Of many branches the longest comes first: forged stumps cannot stand before the honest one (rules.md 12). */
 Test(reconcile, the_longest_branch_comes_first)
 {
