@@ -7,32 +7,35 @@
  * only if a counting event that writes the same thing names its event in `replaces`; record.delete
  * writes every thing. Nothing is transitive, no clock is asked.
  *
- *   kind            payload                                writes
- *   record.create   {field: value, …}                      each field, and existence
- *   field.set       {field: value, …}                      each field
- *   state.set       {state, machine = "state", priority = 0}   the machine; its live states are
- * shown by priority tag.add         {tag}                                  the tag (value nil); a
- * tag is on while an add is live tag.remove      {tag}                                  the tag, as
- * a removal: never shown, it only replaces set.add         {set, value} the set (G-set: elements
- * only gather) counter.add     {counter, delta}                       the counter (PN: sums of
- * rises and of falls, each saturating) note.add        {text}                                 the
- * notes attachment.add  {name, hash, field = "", …}            the attachments of that field; value
- * is the whole payload record.delete   anything                               existence, and every
- * thing of the events it names
+ *   kind            payload                      writes
+ *   record.create   {field: value, ...}          each field, and existence
+ *   field.set       {field: value, ...}          each field
+ *   state.set       {state, machine = "state",   the machine; its live states are shown by
+ *                    priority = 0}               priority, an integer that the writer gives
+ *   tag.add         {tag}                        the tag; it is on while an add is live
+ *   tag.remove      {tag}                        the tag as a removal: never shown, it only replaces
+ *   set.add         {set, value}                 the set (G-set: elements only gather)
+ *   counter.add     {counter, delta}             the counter (PN: sums of rises and of falls, each
+ *                                                saturating; delta is an int64)
+ *   note.add        {text}                       the notes
+ *   attachment.add  {hash, field = "", ...}      the field's attachments; the value is the payload
+ *   record.delete   anything                     existence, and every thing of what it names
  *
- * Additions (notes, attachments, set elements, counter deltas) are replaced by deletes only.
- * Further keys of a payload are ignored (of create and field.set every key is a field). Other kinds
- * are history and write nothing. What is malformed is an anomaly and writes nothing; the rest of
- * the stream is folded as if it were absent.
+ * What gathers (notes, attachments, set elements, counts) is replaced by deletes only, whatever else
+ * names it. Further keys of a payload are ignored (of create and field.set every key is a field).
+ * Other kinds are history and write nothing. What is malformed is an anomaly and writes nothing;
+ * the rest of the stream is folded as if it were absent.
  *
  * A delete that lives makes the record deleted; whatever is live beside it was unseen by the
- * deleter. A later record.create that names the delete brings the record back. An erased event
- * writes the value "erased" (length 0) for the keys of its erasures, limited to what it wrote where
- * its tail is here; notes and attachments show as erased without a key, tags, set elements and
- * counts vanish. A tail that is missing without an erasure writes and replaces nothing.
+ * deleter. A later record.create that names the delete brings the record back.
+ *
+ * An erased event writes the value "erased" (length 0) for the keys of its erasures, taken as names
+ * of the things its kind writes, and limited to those it wrote where its tail is here. A create or
+ * delete stays one, and a note or an attachment without a field stays listed, whatever the keys; an
+ * erased count adds nothing. A tail that is missing without an erasure writes and replaces nothing.
  *
  * Display order: newest first by (wall, counter, feed, seq, id); states by priority before that.
- * Equal live values (by bytes) are one shown value with several authors. */
+ * Equal live values (by bytes) are one shown value with several authors; notes stay single. */
 #ifndef CAIRN_RECORD_CORE_H
 #define CAIRN_RECORD_CORE_H
 
@@ -45,7 +48,7 @@ typedef enum {
     RECORD_FIELD,
     RECORD_STATE,
     RECORD_TAG,
-    RECORD_SET,
+    RECORD_SET, /* from here on things only gather */
     RECORD_COUNTER,
     RECORD_NOTE,
     RECORD_ATTACHMENT,
@@ -182,7 +185,7 @@ uint32_t record_live_refs(const record_state *s, const record_thing *things, uin
 /* The same for a delete: every event with any live write. */
 uint32_t record_all_live_refs(const record_state *s, event_ref *out, uint32_t max);
 
-/* The canonical line (record_export_core.c says what is in it), with its newline. The buf's error,
+/* The canonical line (record_core_export.c says what is in it), with its newline. The buf's error,
  * if any. */
 err_t record_export(const record_state *s, bytes form, bytes record, buf *out) CAIRN_CHECK;
 
