@@ -74,19 +74,27 @@ static uint64_t left_by_list(const roster *r, const deed *list, feed_id feed, ui
     return left;
 }
 
+/* Nothing cuts genesis, whatever the lists forgot. */
+static bool begins_with_genesis(const roster *r, feed_id feed, uint64_t seq, const event_id *id)
+{
+    if (!r->genesis || feed != ROSTER_FOUNDER_FEED)
+        return false;
+    const event_id *first = &r->genesis->id;
+    if (seq == 1 || !holds(r, &(frontier_entry){feed, 1, *first}))
+        return seq == 1 && event_id_eq(id, first);
+    return r->view.meet(r->view.ctx, feed, seq, id, 1, first) == 1;
+}
+
 static uint64_t left_by_all(const roster *r, const person *p, feed_id feed, uint64_t seq,
                             const event_id *id)
 {
-    uint64_t left = seq, least = 0;
-    const deed *g = r->genesis;
-    if (g && feed == ROSTER_FOUNDER_FEED && p == g->author)
-        least = 1;
+    uint64_t left = seq;
     list_iter it = {0};
-    for (const deed *list; left > least && (list = roster_next_list(p, &it));) {
+    for (const deed *list; left > 0 && (list = roster_next_list(p, &it));) {
         uint64_t upto = left_by_list(r, list, feed, seq, id);
         left = upto < left ? upto : left;
     }
-    return left > least ? left : least;
+    return left == 0 && begins_with_genesis(r, feed, seq, id) ? 1 : left;
 }
 
 bool roster_allows(const roster *r, const person *p, feed_id feed, uint64_t seq, const event_id *id)
@@ -170,6 +178,8 @@ roster_verdict_t roster_admits(const roster *r, feed_id feed, const member_key *
     roster_verdict_t v = place(p, feed);
     if (v != ROSTER_COUNTS || !roster_is_cut(p) || is_heirs_feed(p, feed))
         return v;
+    if (r->genesis && p == r->genesis->author && feed == ROSTER_FOUNDER_FEED && first_seq <= 1)
+        return ROSTER_COUNTS;
     list_iter it = {0};
     for (const deed *list; (list = roster_next_list(p, &it));)
         for (size_t i = 0; i < list->n_heads; i++)
