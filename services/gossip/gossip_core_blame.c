@@ -1,0 +1,131 @@
+/* Whom not to ask for what, and until when. Kept per member, so that a new connection is no pardon. */
+#include "gossip/gossip_core_impl.h"
+
+static bool linked(const gossip_core *c, const gossip_blame *b)
+{
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (c->links[i].id != 0 && c->links[i].blame == b)
+            return true;
+    return false;
+}
+
+/* There are as many places as links, so one is always free or of somebody who is not linked. */
+gossip_blame *gossip_blame_of(gossip_core *c, member_no member)
+{
+    gossip_blame *best = NULL;
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        gossip_blame *b = &c->blames[i];
+        if (b->member == member && member != 0)
+            return b;
+        if ((best == NULL || b->quiet_until_ms < best->quiet_until_ms) && !linked(c, b))
+            best = b;
+    }
+    if (best != NULL)
+        *best = (gossip_blame){.member = member};
+    return best;
+}
+
+static gossip_blame *known(gossip_core *c, member_no member)
+{
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (c->blames[i].member == member && member != 0)
+            return &c->blames[i];
+    return NULL;
+}
+
+bool gossip_may_ask(const gossip_blame *b, mono_ms now)
+{
+    return b == NULL || now.ms >= b->quiet_until_ms;
+}
+
+bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, mono_ms now)
+{
+    for (size_t i = 0; b != NULL && i < b->n; i++)
+        if (b->grudges[i].feed == feed)
+            return now.ms >= b->grudges[i].until_ms;
+    return true;
+}
+
+static uint64_t pause_ms(uint32_t strikes)
+{
+    uint64_t ms = (uint64_t)GOSSIP_GRUDGE_MS << (strikes < 16 ? strikes : 16);
+    return ms < GOSSIP_GRUDGE_MAX_MS ? ms : GOSSIP_GRUDGE_MAX_MS;
+}
+
+void gossip_blame_member(gossip_core *c, member_no member, mono_ms now)
+{
+    gossip_blame *b = known(c, member);
+    if (b == NULL)
+        return;
+    b->quiet_until_ms = now.ms + pause_ms(b->strikes++);
+    gossip_replan_at(c, b->quiet_until_ms);
+}
+
+static void drop_expired(gossip_blame *b, mono_ms now)
+{
+    for (size_t i = 0; i < b->n;)
+        if (now.ms >= b->grudges[i].until_ms + GOSSIP_GRUDGE_MAX_MS)
+            b->grudges[i] = b->grudges[--b->n];
+        else
+            i++;
+}
+
+static gossip_grudge *grudge_of(gossip_blame *b, feed_id feed, mono_ms now)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->grudges[i].feed == feed)
+            return &b->grudges[i];
+    drop_expired(b, now);
+    if (b->n == GOSSIP_GRUDGES_MAX)
+        return NULL;
+    b->grudges[b->n] = (gossip_grudge){.feed = feed};
+    return &b->grudges[b->n++];
+}
+
+void gossip_blame_feed(gossip_core *c, member_no member, feed_id feed, err_t why, mono_ms now)
+{
+    gossip_blame *b = known(c, member);
+    gossip_grudge *g = b != NULL ? grudge_of(b, feed, now) : NULL;
+    if (b != NULL && g == NULL)
+        gossip_blame_member(c, member, now); /* too many feeds of its are in vain */
+    if (g == NULL)
+        return;
+    g->until_ms = now.ms + pause_ms(g->strikes++);
+    g->roster = why == ERR_NOT_MEMBER || why == ERR_REMOVED;
+    gossip_replan_at(c, g->until_ms);
+}
+
+void gossip_praise(gossip_core *c, member_no member, feed_id feed)
+{
+    gossip_blame *b = known(c, member);
+    if (b == NULL)
+        return;
+    b->strikes = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->grudges[i].feed == feed) {
+            b->grudges[i] = b->grudges[--b->n];
+            return;
+        }
+}
+
+void gossip_pardon_roster(gossip_core *c)
+{
+    for (size_t k = 0; k < PEERS_MAX; k++)
+        for (size_t i = 0; i < c->blames[k].n;)
+            if (c->blames[k].grudges[i].roster)
+                c->blames[k].grudges[i] = c->blames[k].grudges[--c->blames[k].n];
+            else
+                i++;
+}
+
+void gossip_blame_replan(gossip_core *c, mono_ms now)
+{
+    for (size_t k = 0; k < PEERS_MAX; k++) {
+        const gossip_blame *b = &c->blames[k];
+        if (b->quiet_until_ms > now.ms)
+            gossip_replan_at(c, b->quiet_until_ms);
+        for (size_t i = 0; i < b->n; i++)
+            if (b->grudges[i].until_ms > now.ms)
+                gossip_replan_at(c, b->grudges[i].until_ms);
+    }
+}
