@@ -1,0 +1,195 @@
+/* What is in proto/vectors is read back here and must hold, and must be what make_vectors writes: the first part would
+ * notice a decoder that drifts, the second an encoder. */
+#include "proto/gate.h"
+#include "pure/bundle.h"
+#include "tests/golden/vectors.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static json_t *load(const char *file)
+{
+    char path[512];
+    json_error_t why;
+    snprintf(path, sizeof path, "%s/proto/vectors/%s", CAIRN_SOURCE_DIR, file);
+    json_t *j = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    cr_assert_not_null(j, "%s: %s", path, why.text);
+    cr_assert_eq(crypto_start(), ERR_OK);
+    return j;
+}
+
+static const char *text(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    cr_assert_not_null(s, "no %s", key);
+    return s;
+}
+
+static uint64_t number(const json_t *j, const char *key)
+{
+    cr_assert(json_is_integer(json_object_get(j, key)), "no %s", key);
+    return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
+/* Bytes of a hex member in exactly as much memory; the caller frees. `extra` zero bytes follow. */
+static bytes hex(const json_t *j, const char *key, size_t extra)
+{
+    const char *s = text(j, key);
+    size_t n = strlen(s) / 2;
+    uint8_t *p = calloc(n + extra > 0 ? n + extra : 1, 1);
+    cr_assert(p != NULL && hex_decode(p, n, s, 2 * n), "%s is no hex", key);
+    return bytes_of(p, n + extra);
+}
+
+static void drop(bytes b)
+{
+    free((void *)(uintptr_t)b.p);
+}
+
+static void fixed(const json_t *j, const char *key, void *out, size_t len)
+{
+    const char *s = text(j, key);
+    cr_assert(hex_decode(out, len, s, strlen(s)), "%s is not %zu bytes", key, len);
+}
+
+Test(vectors, are_what_the_generator_writes)
+{
+    for (unsigned i = 0; i < VECTORS_FILES; i++) {
+        char path[512];
+        buf made;
+        static char got[VECTORS_MAX_BYTES];
+        buf_init(&made, VECTORS_MAX_BYTES);
+        vectors_files[i].make(&made);
+        cr_assert_eq(made.err, ERR_OK);
+        snprintf(path, sizeof path, "%s/proto/vectors/%s", CAIRN_SOURCE_DIR, vectors_files[i].file);
+        FILE *f = fopen(path, "rb");
+        cr_assert_not_null(f, "%s", path);
+        size_t n = fread(got, 1, sizeof got, f);
+        fclose(f);
+        cr_expect(bytes_eq(bytes_of(got, n), buf_view(&made)), "%s differs", path);
+        buf_release(&made);
+    }
+}
+
+Test(vectors, of_the_gate_hold)
+{
+    json_t *all = load("gate.json"), *row;
+    size_t i;
+    json_array_foreach(json_object_get(all, "bodies"), i, row)
+    {
+        size_t zeros = (size_t)json_integer_value(json_object_get(row, "zeros"));
+        bytes body = hex(row, "body", zeros);
+        err_t e = gate_check(body);
+        cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", text(row, "name"),
+                         err_name(e));
+        drop(body);
+    }
+    cr_assert(i > 45);
+    json_decref(all);
+}
+
+static void expect_event(const json_t *all, const dataset_id *dataset, const json_t *row)
+{
+    event_view v, gone;
+    event_id previous, id, want;
+    seal_sig seal;
+    member_key author;
+    bytes body = hex(row, "body", 0), erased = hex(row, "erased", 0);
+    const char *name = text(row, "name");
+    fixed(row, "previous", previous.b, sizeof previous.b);
+    fixed(row, "id", want.b, sizeof want.b);
+    fixed(row, "seal", seal.b, sizeof seal.b);
+    fixed(json_object_get(all, "keys"), text(row, "author"), author.b, sizeof author.b);
+    cr_assert_eq(event_parse(body, &v), ERR_OK);
+    cr_expect_eq(v.head.len, number(row, "head_bytes"), "%s", name);
+    cr_expect_eq(v.opaque, number(row, "opaque") != 0, "%s", name);
+    chain_next_event(&id, &previous, number(row, "seq"), &v);
+    cr_expect(event_id_eq(&id, &want), "%s: id", name);
+    cr_assert_eq(event_parse_erased(erased, &gone), ERR_OK);
+    chain_next_event(&id, &previous, number(row, "seq"), &gone);
+    cr_expect(event_id_eq(&id, &want), "%s: id of the erased form", name);
+    cr_expect_eq(chain_verify(&seal, &author, dataset, (feed_id)number(row, "feed"),
+                              number(row, "seq"), &id),
+                 ERR_OK, "%s: seal", name);
+    drop(body);
+    drop(erased);
+}
+
+Test(vectors, of_events_hold)
+{
+    json_t *all = load("events.json"), *row;
+    dataset_id dataset;
+    size_t i;
+    fixed(all, "dataset", dataset.b, sizeof dataset.b);
+    json_array_foreach(json_object_get(all, "events"), i, row) expect_event(all, &dataset, row);
+    cr_assert_eq(i, WORLD_EVENTS);
+    cr_assert_str_eq(text(json_array_get(json_object_get(all, "events"), 0), "id"),
+                     text(all, "dataset"), "genesis names the dataset");
+    json_decref(all);
+}
+
+static void expect_run(const dataset_id *dataset, const json_t *row)
+{
+    run r;
+    run_verdict v = {0};
+    event_id last;
+    member_key author;
+    bytes in = hex(row, "run", 0);
+    const char *name = text(row, "name");
+    fixed(row, "author", author.b, sizeof author.b);
+    err_t e = run_decode(in, &r);
+    if (e == ERR_OK)
+        e = run_check(&r, dataset, &author, NULL, NULL, &v);
+    cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", name, err_name(e));
+    cr_expect_eq(v.bad_index, number(row, "bad_index"), "%s: bad index %u", name, v.bad_index);
+    cr_expect_eq(v.sealed, number(row, "sealed"), "%s: sealed %u", name, v.sealed);
+    if (json_object_get(row, "last") != NULL) {
+        fixed(row, "last", last.b, sizeof last.b);
+        cr_expect(event_id_eq(&last, &v.last), "%s: last id", name);
+    }
+    drop(in);
+}
+
+Test(vectors, of_runs_hold)
+{
+    json_t *all = load("runs.json"), *row;
+    dataset_id dataset;
+    size_t i;
+    fixed(all, "dataset", dataset.b, sizeof dataset.b);
+    json_array_foreach(json_object_get(all, "runs"), i, row) expect_run(&dataset, row);
+    cr_assert(i > 25);
+    json_decref(all);
+}
+
+static err_t count_run(void *context, const run *r)
+{
+    (void)r;
+    ++*(uint64_t *)context;
+    return ERR_OK;
+}
+
+Test(vectors, of_bundles_hold)
+{
+    json_t *all = load("bundles.json"), *row;
+    dataset_id dataset;
+    size_t i;
+    fixed(all, "dataset", dataset.b, sizeof dataset.b);
+    json_array_foreach(json_object_get(all, "bundles"), i, row)
+    {
+        bytes in = hex(row, "bundle", 0);
+        bundle_reader r;
+        uint64_t runs = 0;
+        bundle_reader_init(&r, &dataset, count_run, &runs);
+        err_t e = bundle_feed(&r, in);
+        e = e != ERR_OK ? e : bundle_finish(&r);
+        cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", text(row, "name"),
+                         err_name(e));
+        cr_expect_eq(runs, number(row, "whole_runs"), "%s: %d runs", text(row, "name"), (int)runs);
+        bundle_reader_release(&r);
+        drop(in);
+    }
+    cr_assert(i > 10);
+    json_decref(all);
+}
