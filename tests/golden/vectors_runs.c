@@ -11,7 +11,7 @@ static void must(err_t e)
 }
 
 /* One change to the bytes of a good run or bundle. */
-typedef enum { KEEP, FLIP, CUT, GROW, SET, OTHER_DATASET } change;
+typedef enum { KEEP, FLIP, CUT, GROW, SET, OTHER_DATASET, LIE, LIE_FORM } change;
 
 typedef struct {
     change how;
@@ -19,6 +19,7 @@ typedef struct {
     uint8_t value;
 } damage;
 
+/* The rest is done where the bundle is put together. */
 static void apply(buf *b, damage d)
 {
     size_t at = d.at < 0 ? b->len - (size_t)-d.at : (size_t)d.at;
@@ -164,12 +165,14 @@ typedef struct {
     bool stranger; /* a run by a key that is no member, well sealed, is in it too */
     err_t want;
     unsigned whole_runs;
-    const char *verifier; /* what an independent verifier finds: ok, framing, author or seal */
+    const char *verifier; /* what an independent verifier finds */
 } bundle_row;
 
 static const bundle_row bundle_rows[] = {
     {"whole", {KEEP, 0, 0}, false, ERR_OK, 4, "ok"},
     {"with a run by a stranger", {KEEP, 0, 0}, true, ERR_OK, 5, "author"},
+    {"a body changed, checksums right", {LIE, 0, 0}, false, ERR_OK, 4, "seal"},
+    {"a body that fails the gate, checksums right", {LIE_FORM, 0, 0}, false, ERR_OK, 4, "gate"},
     {"empty", {CUT, 0, 0}, false, ERR_TRUNCATED, 0, "framing"},
     {"no bundle", {SET, 0, 'X'}, false, ERR_MALFORMED, 0, "framing"},
     {"version 2", {SET, 11, 2}, false, ERR_VERSION, 0, "framing"},
@@ -185,12 +188,17 @@ static const bundle_row bundle_rows[] = {
 };
 
 static void add_run(const vectors_world *w, bundle_progress *p, unsigned from, unsigned to,
-                    unsigned erase, unsigned seal, buf *out)
+                    unsigned erase, unsigned seal, change lie, buf *out)
 {
+    enum { FIRST_BODY = RUN_HEADER_BYTES + 4, ITS_CATEGORY = FIRST_BODY + 13 };
     buf b;
     run r;
     buf_init(&b, RUN_MAX_BYTES);
     vectors_run(w, from, to, erase, seal, &b);
+    if (lie == LIE)
+        b.p[ITS_CATEGORY] ^= 1;
+    if (lie == LIE_FORM)
+        b.p[FIRST_BODY + 1] = 0xc1;
     must(run_decode(buf_view(&b), &r));
     must(bundle_add(p, &r, out));
     buf_release(&b);
@@ -225,12 +233,12 @@ static void put_bundle_row(const vectors_world *w, const bundle_row *row, buf *o
     dataset_id dataset = w->dataset;
     dataset.b[0] ^= row->d.how == OTHER_DATASET;
     must(bundle_begin(&p, &dataset, &b));
-    add_run(w, &p, 0, 3, 0, 0, &b);
-    add_run(w, &p, 3, 7, 1u << 5, 1u << 4, &b);
-    add_run(w, &p, 7, 8, 0, 0, &b);
+    add_run(w, &p, 0, 3, 0, 0, KEEP, &b);
+    add_run(w, &p, 3, 7, 1u << 5, 1u << 4, row->d.how, &b);
+    add_run(w, &p, 7, 8, 0, 0, KEEP, &b);
     if (row->stranger)
         add_stranger(w, &p, &b);
-    add_run(w, &p, 8, 9, 0, 0, &b);
+    add_run(w, &p, 8, 9, 0, 0, KEEP, &b);
     must(bundle_end(&p, &b));
     apply(&b, row->d);
     vectors_open(out, NULL, '{');
