@@ -33,21 +33,28 @@ struct clnt {
     bool has_kept;
 };
 
-clnt *clnt_new(bus *b, const char *name, const char *endpoint)
+clnt *clnt_adopt(bus *b, const char *name, void *socket)
 {
-    clnt *c = calloc(1, sizeof *c);
-    if (c == NULL)
+    clnt *c = socket != NULL ? calloc(1, sizeof *c) : NULL;
+    if (c == NULL) {
+        bus_close(socket);
         return NULL;
+    }
     c->bus = b;
     c->tail = &c->calls;
     c->name = name;
+    c->socket = socket;
     c->next_id =
         random_u64() >> 16; /* a restarted client must not take answers meant for its predecessor */
-    c->socket = bus_socket(b, ZMQ_DEALER);
-    if (c->socket != NULL && zmq_connect(c->socket, endpoint) == 0)
-        return c;
-    bus_close(c->socket);
-    free(c);
+    return c;
+}
+
+clnt *clnt_new(bus *b, const char *name, const char *endpoint)
+{
+    void *socket = bus_socket(b, ZMQ_DEALER);
+    if (socket != NULL && zmq_connect(socket, endpoint) == 0)
+        return clnt_adopt(b, name, socket);
+    bus_close(socket);
     return NULL;
 }
 

@@ -15,6 +15,8 @@ typedef void clnt_done(void *ctx, err_t e, const char *text, const void *reply);
 
 /* `name` ("store") is borrowed for ever and names the service in errors. Borrows `b`. */
 clnt *clnt_new(bus *b, const char *name, const char *endpoint);
+/* The same over a DEALER that is connected already (say, with CURVE keys). Takes the socket, also on failure. */
+clnt *clnt_adopt(bus *b, const char *name, void *socket);
 /* Calls that still wait end with ERR_STOPPING. */
 void clnt_free(clnt *c);
 
