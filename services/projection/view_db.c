@@ -15,24 +15,33 @@
 static const char *const texts[ST_COUNT] = {
     [ST_META_SET] = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
     [ST_META_GET] = "SELECT value FROM meta WHERE key = ?",
-    [ST_RECORD_FIND] = "SELECT rec, issues > 0, anomalies, deleted FROM record_row WHERE form = ? AND record = ?",
-    [ST_RECORD_ADD] = "INSERT INTO record_row(form, record, events, conflicts, unseen, issues, anomalies, deleted,"
-                      " feed, created_ms, changed_ms, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [ST_RECORD_SET] = "UPDATE record_row SET events = ?3, conflicts = ?4, unseen = ?5, issues = ?6, anomalies = ?7,"
-                      " deleted = ?8, feed = ?9, created_ms = ?10, changed_ms = ?11, line = ?12 WHERE rec = ?13",
+    [ST_RECORD_FIND] =
+        "SELECT rec, issues > 0, anomalies, deleted FROM record_row WHERE form = ? AND record = ?",
+    [ST_RECORD_ADD] =
+        "INSERT INTO record_row(form, record, events, conflicts, unseen, issues, anomalies, "
+        "deleted,"
+        " feed, created_ms, changed_ms, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_RECORD_SET] =
+        "UPDATE record_row SET events = ?3, conflicts = ?4, unseen = ?5, issues = ?6, anomalies = "
+        "?7,"
+        " deleted = ?8, feed = ?9, created_ms = ?10, changed_ms = ?11, line = ?12 WHERE rec = ?13",
     [ST_RECORD_DROP] = "DELETE FROM record_row WHERE rec = ?",
     [ST_WRITES_DROP] = "DELETE FROM write_row WHERE rec = ?",
-    [ST_WRITE_ADD] = "INSERT INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_WRITE_ADD] =
+        "INSERT INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ST_THING_FIND] = "SELECT thing FROM thing WHERE form = ? AND what = ? AND name = ?",
     [ST_THING_ADD] = "INSERT INTO thing(form, what, name) VALUES (?, ?, ?)",
     [ST_ANOMALIES_DROP] = "DELETE FROM anomaly_row WHERE form = ? AND record = ?",
     [ST_ANOMALY_ADD] = "INSERT INTO anomaly_row VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [ST_DAMAGED_DROP] = "DELETE FROM anomaly_row WHERE form = '' AND record = '' AND feed = ? AND seq = ?"
-                        " AND prefix = ?",
-    [ST_FORM_COUNT] = "INSERT INTO form_row(form, records, deleted, conflicts, anomalies) VALUES (?1, ?2, ?3, ?4, ?5)"
+    [ST_DAMAGED_DROP] =
+        "DELETE FROM anomaly_row WHERE form = '' AND record = '' AND feed = ? AND seq = ?"
+        " AND prefix = ?",
+    [ST_FORM_COUNT] = "INSERT INTO form_row(form, records, deleted, conflicts, anomalies) VALUES "
+                      "(?1, ?2, ?3, ?4, ?5)"
                       " ON CONFLICT DO UPDATE SET records = records + ?2, deleted = deleted + ?3,"
                       " conflicts = conflicts + ?4, anomalies = anomalies + ?5",
-    [ST_FORM_COLUMNS] = "INSERT INTO form_row(form, columns) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET columns = ?2",
+    [ST_FORM_COLUMNS] = "INSERT INTO form_row(form, columns) VALUES (?1, ?2) ON CONFLICT DO UPDATE "
+                        "SET columns = ?2",
     [ST_FORM_WIDE] = "UPDATE form_row SET wide = ? WHERE form = ?",
     [ST_FORM_GET] = "SELECT columns, wide FROM form_row WHERE form = ?",
     [ST_FORM_FIELDS] = "SELECT name FROM thing WHERE form = ? AND what = 1 ORDER BY thing",
@@ -42,7 +51,8 @@ static const char *const texts[ST_COUNT] = {
 sqlite3_stmt *view_st(view_db *db, view_statement id)
 {
     if (db->st[id] == NULL)
-        (void)sqlite3_prepare_v3(db->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT, &db->st[id], NULL);
+        (void)sqlite3_prepare_v3(db->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT, &db->st[id],
+                                 NULL);
     else
         sqlite3_reset(db->st[id]);
     return db->st[id];
@@ -118,7 +128,8 @@ static bool is_of(view_db *db, const dataset_id *dataset)
     view_bind(st, 1, bytes_str("dataset"));
     bool same = sqlite3_step(st) == SQLITE_ROW && bytes_is(view_column(st, 0), hex);
     sqlite3_reset(st);
-    return same && view_db_fact(db, "schema") == VIEW_SCHEMA_VERSION && view_db_fact(db, "finished") == 1;
+    return same && view_db_fact(db, "schema") == VIEW_SCHEMA_VERSION &&
+           view_db_fact(db, "finished") == 1;
 }
 
 /* ---- file ---- */
@@ -158,7 +169,8 @@ void view_db_close(view_db **at)
 static err_t connect_file(view_db *db, int flags)
 {
     struct stat st;
-    int rc = sqlite3_open_v2(db->path, &db->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | flags, NULL);
+    int rc = sqlite3_open_v2(db->path, &db->sql,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | flags, NULL);
     if (rc != SQLITE_OK)
         return view_sql_err(rc);
     (void)sqlite3_extended_result_codes(db->sql, 1);
@@ -237,7 +249,8 @@ static err_t open_in(view_db *db, const dataset_id *dataset)
     TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
     if (!is_of(db, dataset))
         return ERR_FOREIGN_DB;
-    db->at = (view_position){view_db_fact(db, "epoch"), view_db_fact(db, "offset"), view_db_fact(db, "prefix")};
+    db->at = (view_position){view_db_fact(db, "epoch"), view_db_fact(db, "offset"),
+                             view_db_fact(db, "prefix")};
     return ERR_OK;
 }
 
@@ -292,7 +305,8 @@ void view_db_rollback(view_db *db)
     for (size_t i = 0; i < ST_COUNT; i++)
         if (db->st[i] != NULL)
             sqlite3_reset(db->st[i]);
-    (void)sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL); /* some failures have done it already */
+    (void)sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL,
+                       NULL); /* some failures have done it already */
     db->in_batch = false;
     /* What the caches know may have been undone. */
     memset(db->things, 0, THINGS_CACHED * sizeof *db->things);

@@ -161,7 +161,8 @@ static err_t count_wide(view_db *db, const char *text, bytes name, int64_t *n)
 static err_t name_wide(view_db *db, bytes form, buf *wide)
 {
     int64_t n = 0;
-    TRY(count_wide(db, "SELECT count(*) FROM form_row WHERE wide IS NOT NULL", bytes_of(NULL, 0), &n));
+    TRY(count_wide(db, "SELECT count(*) FROM form_row WHERE wide IS NOT NULL", bytes_of(NULL, 0),
+                   &n));
     for (unsigned k = 1; n < VIEW_FORMS_MAX && k < 100; k++) {
         int64_t taken = 0;
         buf_clear(wide);
@@ -169,7 +170,8 @@ static err_t name_wide(view_db *db, bytes form, buf *wide)
         buf_add_bytes(wide, form);
         if (k > 1)
             buf_addf(wide, " %u", k);
-        TRY(count_wide(db, "SELECT count(*) FROM form_row WHERE wide = ? COLLATE NOCASE", buf_view(wide), &taken));
+        TRY(count_wide(db, "SELECT count(*) FROM form_row WHERE wide = ? COLLATE NOCASE",
+                       buf_view(wide), &taken));
         if (taken == 0)
             break;
     }

@@ -17,7 +17,8 @@ static uint64_t thing_hash(bytes form, record_what what, bytes name)
     return h != 0 ? h : 1;
 }
 
-static sqlite3_stmt *thing_statement(view_db *db, view_statement id, bytes form, record_what what, bytes name)
+static sqlite3_stmt *thing_statement(view_db *db, view_statement id, bytes form, record_what what,
+                                     bytes name)
 {
     sqlite3_stmt *st = view_st(db, id);
     if (st != NULL) {
@@ -129,7 +130,7 @@ static int flags_of(const record_state *s, const record_write *w)
 {
     return (s->events[w->event].counts ? VIEW_COUNTS : 0) | (w->erased ? VIEW_ERASED : 0) |
            (w->removal ? VIEW_REMOVAL : 0) |
-           (w->replaced_by != RECORD_NONE  ? VIEW_REPLACED
+           (w->replaced_by != RECORD_NONE ? VIEW_REPLACED
             : w->voided_by != RECORD_NONE ? VIEW_VOIDED
                                           : 0);
 }
@@ -208,7 +209,8 @@ static err_t add_write(view_db *db, int64_t rec, const record_state *s, uint32_t
 
 /* ---- anomalies ---- */
 
-static err_t add_anomaly(view_db *db, bytes form, bytes record, const event_ref *ref, uint64_t ms, bytes text)
+static err_t add_anomaly(view_db *db, bytes form, bytes record, const event_ref *ref, uint64_t ms,
+                         bytes text)
 {
     sqlite3_stmt *st = view_st(db, ST_ANOMALY_ADD);
     if (st != NULL) {
@@ -225,8 +227,10 @@ static err_t add_anomaly(view_db *db, bytes form, bytes record, const event_ref 
 
 static err_t add_damaged(view_db *db, bytes form, bytes record, const view_damaged *d)
 {
-    return add_anomaly(db, form, record, &d->ref, 0,
-                       bytes_str("its bytes are damaged on this node's disk: left out until a peer sends a good copy"));
+    return add_anomaly(
+        db, form, record, &d->ref, 0,
+        bytes_str(
+            "its bytes are damaged on this node's disk: left out until a peer sends a good copy"));
 }
 
 static err_t add_anomalies(view_db *db, const view_record *r)

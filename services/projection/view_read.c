@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
-#define BUSY_MS     2000
-#define RECORD_COLS "r.rec, r.form, r.record, r.events, r.conflicts, r.deleted, " WHO ", r.created_ms, r.changed_ms"
+#define BUSY_MS 2000
+#define RECORD_COLS                                                                                \
+    "r.rec, r.form, r.record, r.events, r.conflicts, r.deleted, " WHO ", r.created_ms, "           \
+                                                                      "r.changed_ms"
 #define WHO         "coalesce(m.name, 'member ' || (r.feed & 65535))"
 #define RECORD_FROM " FROM record_row r LEFT JOIN members m ON m.number = r.feed & 65535 WHERE "
 #define BY_NAME     " ORDER BY r.form, r.record LIMIT ?3"
@@ -11,12 +13,14 @@
 #define AFTER_FORM  "r.form = ?1 AND r.record > ?2"
 #define ISSUES      " AND r.issues > 0"
 
-#define WRITE_COLS                                                                                                     \
-    "SELECT a.name, t.name, w.value, w.raw, w.feed, w.seq, w.prefix, w.wall_ms, w.at_ms, w.by,"                        \
-    " coalesce(m.name, 'member ' || (w.feed & 65535)), w.why, w.live, w.rank, w.flags, w.issue,"                       \
-    " w.other_feed, w.other_seq, w.other_ms, coalesce(o.name, 'member ' || (w.other_feed & 65535))"                    \
-    " FROM write_row w JOIN thing t USING(thing) JOIN what a ON a.what = w.what"                                       \
-    " LEFT JOIN members m ON m.number = w.feed & 65535 LEFT JOIN members o ON o.number = w.other_feed & 65535"         \
+#define WRITE_COLS                                                                                 \
+    "SELECT a.name, t.name, w.value, w.raw, w.feed, w.seq, w.prefix, w.wall_ms, w.at_ms, w.by,"    \
+    " coalesce(m.name, 'member ' || (w.feed & 65535)), w.why, w.live, w.rank, w.flags, w.issue,"   \
+    " w.other_feed, w.other_seq, w.other_ms, coalesce(o.name, 'member ' || (w.other_feed & "       \
+    "65535))"                                                                                      \
+    " FROM write_row w JOIN thing t USING(thing) JOIN what a ON a.what = w.what"                   \
+    " LEFT JOIN members m ON m.number = w.feed & 65535 LEFT JOIN members o ON o.number = "         \
+    "w.other_feed & 65535"                                                                         \
     " WHERE w.rec = ?1"
 
 static const char *const texts[RD_COUNT] = {
@@ -25,23 +29,28 @@ static const char *const texts[RD_COUNT] = {
     [RD_RECORDS_FORM] = "SELECT " RECORD_COLS RECORD_FROM AFTER_FORM BY_NAME,
     [RD_ISSUES] = "SELECT " RECORD_COLS RECORD_FROM AFTER ISSUES BY_NAME,
     [RD_ISSUES_FORM] = "SELECT " RECORD_COLS RECORD_FROM AFTER_FORM ISSUES BY_NAME,
-    [RD_FIELDS] = "SELECT t.name, w.value, w.raw FROM write_row w JOIN thing t USING(thing) WHERE w.rec = ?"
-                  " AND w.what = 1 AND w.rank = 0 AND NOT w.flags & 2 ORDER BY t.name",
+    [RD_FIELDS] =
+        "SELECT t.name, w.value, w.raw FROM write_row w JOIN thing t USING(thing) WHERE w.rec = ?"
+        " AND w.what = 1 AND w.rank = 0 AND NOT w.flags & 2 ORDER BY t.name",
     [RD_RECORD] = "SELECT " RECORD_COLS RECORD_FROM "r.form = ?1 AND r.record = ?2",
     /* CROSS JOIN keeps the order of the tables: few forms, each looked up by name. */
     [RD_RECORD_ANYWHERE] = "SELECT " RECORD_COLS " FROM form_row f CROSS JOIN record_row r"
                            " LEFT JOIN members m ON m.number = r.feed & 65535"
                            " WHERE r.form = f.form AND r.record = ?2 ORDER BY r.form",
-    [RD_LIVE] = WRITE_COLS " AND w.live AND (w.rank IS NOT NULL OR w.what = 8) ORDER BY t.name, w.what, w.rank, w.n",
+    [RD_LIVE] = WRITE_COLS
+    " AND w.live AND (w.rank IS NOT NULL OR w.what = 8) ORDER BY t.name, w.what, w.rank, w.n",
     [RD_HISTORY] = WRITE_COLS " ORDER BY w.n",
     [RD_ANOMALIES] = "SELECT r.feed, r.seq, r.prefix, r.wall_ms, r.text, " WHO
                      " FROM anomaly_row r LEFT JOIN members m ON m.number = r.feed & 65535"
-                     " WHERE r.form = ?1 AND r.record = ?2 ORDER BY r.wall_ms, r.feed, r.seq, r.prefix LIMIT 1024",
+                     " WHERE r.form = ?1 AND r.record = ?2 ORDER BY r.wall_ms, r.feed, r.seq, "
+                     "r.prefix LIMIT 1024",
     [RD_FORMS] = "SELECT form, records, conflicts, columns FROM form_row"
                  " WHERE form <> '' AND (records + deleted + anomalies > 0 OR columns IS NOT NULL)"
                  " ORDER BY form LIMIT 4096",
-    [RD_LINES] = "SELECT r.form, r.record, r.line FROM record_row r WHERE " AFTER " ORDER BY r.form, r.record",
-    [RD_LINES_FORM] = "SELECT r.form, r.record, r.line FROM record_row r WHERE " AFTER_FORM " ORDER BY r.record",
+    [RD_LINES] = "SELECT r.form, r.record, r.line FROM record_row r WHERE " AFTER
+                 " ORDER BY r.form, r.record",
+    [RD_LINES_FORM] =
+        "SELECT r.form, r.record, r.line FROM record_row r WHERE " AFTER_FORM " ORDER BY r.record",
     [RD_TOTALS] = "SELECT total(records), total(conflicts), total(anomalies) FROM form_row",
 };
 
@@ -53,7 +62,8 @@ static err_t connect_file(view_reader *r, const char *path)
     if (rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(r->sql, BUSY_MS);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(r->sql, "PRAGMA query_only = 1; PRAGMA cache_size = -4096", NULL, NULL, NULL);
+        rc = sqlite3_exec(r->sql, "PRAGMA query_only = 1; PRAGMA cache_size = -4096", NULL, NULL,
+                          NULL);
     return view_sql_err(rc);
 }
 
@@ -90,7 +100,8 @@ void view_reader_close(view_reader **at)
 sqlite3_stmt *view_rd(view_reader *r, read_statement id)
 {
     if (r->st[id] == NULL)
-        (void)sqlite3_prepare_v3(r->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT, &r->st[id], NULL);
+        (void)sqlite3_prepare_v3(r->sql, texts[id], -1, SQLITE_PREPARE_PERSISTENT, &r->st[id],
+                                 NULL);
     else
         sqlite3_reset(r->st[id]);
     return r->st[id];
@@ -193,7 +204,9 @@ static sqlite3_stmt *records_statement(view_reader *r, const records_request *re
     if (st == NULL)
         return NULL;
     view_bind(st, 1, form ? req->form : req->after_form);
-    view_bind(st, 2, !form || bytes_eq(req->form, req->after_form) ? req->after_record : bytes_of(NULL, 0));
+    view_bind(st, 2,
+              !form || bytes_eq(req->form, req->after_form) ? req->after_record
+                                                            : bytes_of(NULL, 0));
     sqlite3_bind_int64(st, 3, (int64_t)req->max + 1);
     return st;
 }
@@ -286,10 +299,13 @@ static err_t read_lines(view_reader *r, const canonical_request *req, canonical_
     bool form = req->form.len > 0, whole = true;
     sqlite3_stmt *st = view_rd(r, form ? RD_LINES_FORM : RD_LINES);
     int rc = SQLITE_ERROR;
-    *out = (canonical_reply){.after_form = req->after_form, .after_record = req->after_record, .skip = req->skip};
+    *out = (canonical_reply){
+        .after_form = req->after_form, .after_record = req->after_record, .skip = req->skip};
     if (st != NULL) {
         view_bind(st, 1, form ? req->form : req->after_form);
-        view_bind(st, 2, !form || bytes_eq(req->form, req->after_form) ? req->after_record : bytes_of(NULL, 0));
+        view_bind(st, 2,
+                  !form || bytes_eq(req->form, req->after_form) ? req->after_record
+                                                                : bytes_of(NULL, 0));
     }
     buf_clear(&r->out);
     while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {

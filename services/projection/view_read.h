@@ -14,9 +14,11 @@ void view_reader_close(view_reader **r);
 /* All: ERR_NO_MEMORY, ERR_DAMAGED, ERR_IO. */
 err_t view_read_records(view_reader *r, const records_request *req, records_reply *out) CAIRN_CHECK;
 /* ERR_NOT_FOUND; ERR_CONFLICT with the forms that have a record of that id in `why`. */
-err_t view_read_record(view_reader *r, const record_request *req, record_reply *out, buf *why) CAIRN_CHECK;
+err_t view_read_record(view_reader *r, const record_request *req, record_reply *out,
+                       buf *why) CAIRN_CHECK;
 err_t view_read_forms(view_reader *r, forms_reply *out) CAIRN_CHECK;
-err_t view_read_canonical(view_reader *r, const canonical_request *req, canonical_reply *out) CAIRN_CHECK;
+err_t view_read_canonical(view_reader *r, const canonical_request *req,
+                          canonical_reply *out) CAIRN_CHECK;
 /* Fills records, conflicts and anomalies. */
 err_t view_read_totals(view_reader *r, view_row *out) CAIRN_CHECK;
 

@@ -7,7 +7,8 @@
 #include "pure/arena.h"
 #include "pure/crypto.h"
 
-#define ANSWER_MAX_BYTES (2u << 20) /* what an answer aims for: half of a message, so that one more row always fits */
+#define ANSWER_MAX_BYTES                                                                           \
+    (2u << 20) /* what an answer aims for: half of a message, so that one more row always fits */
 
 typedef enum {
     RD_POSITION,

@@ -47,7 +47,8 @@ static void say_other(buf *out, sqlite3_stmt *st)
     feed_text(feed, (feed_id)sqlite3_column_int64(st, C_OTHER_FEED));
     clock_text(when, view_column_u64(st, C_OTHER_MS), false);
     buf_add_bytes(out, name);
-    buf_addf(out, " (%s-%llu) %s", feed, (unsigned long long)view_column_u64(st, C_OTHER_SEQ), when);
+    buf_addf(out, " (%s-%llu) %s", feed, (unsigned long long)view_column_u64(st, C_OTHER_SEQ),
+             when);
 }
 
 static bytes mark_of(view_reader *r, sqlite3_stmt *st)
@@ -100,7 +101,8 @@ static void fill_write(view_reader *r, sqlite3_stmt *st, write_row *w)
                      .author = view_rd_text(r, st, C_AUTHOR, NAME_MAX_BYTES),
                      .why = view_rd_text(r, st, C_WHY, 1024),
                      .live = sqlite3_column_int(st, C_LIVE) != 0,
-                     .shown = sqlite3_column_type(st, C_RANK) == SQLITE_INTEGER && sqlite3_column_int(st, C_RANK) == 0,
+                     .shown = sqlite3_column_type(st, C_RANK) == SQLITE_INTEGER &&
+                              sqlite3_column_int(st, C_RANK) == 0,
                      .mark = mark_of(r, st)};
 }
 
@@ -164,7 +166,8 @@ static err_t read_anomalies(view_reader *r, record_reply *out)
 }
 
 /* The record's own row; ERR_CONFLICT when several forms have one of that id. */
-static err_t find_record(view_reader *r, const record_request *req, record_reply *out, int64_t *rec, buf *why)
+static err_t find_record(view_reader *r, const record_request *req, record_reply *out, int64_t *rec,
+                         buf *why)
 {
     sqlite3_stmt *st = view_rd(r, req->form.len > 0 ? RD_RECORD : RD_RECORD_ANYWHERE);
     unsigned n = 0;

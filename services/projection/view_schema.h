@@ -7,7 +7,7 @@
 /* Grows with every change of tables, views or of what the fold means: older files are built anew. */
 #define VIEW_SCHEMA_VERSION 1u
 #define VIEW_COLUMNS_MAX    1900u /* SQLite allows 2000 in a view */
-#define VIEW_FORMS_MAX      512u  /* forms that get a wide view: each one costs every reader memory */
+#define VIEW_FORMS_MAX      512u /* forms that get a wide view: each one costs every reader memory */
 
 /* write_row.what, in the order of record_what; create and delete are the two faces of existence. */
 #define VIEW_WHAT_FIELD 1
@@ -16,8 +16,9 @@
 enum {
     VIEW_COUNTS = 1,
     VIEW_ERASED = 2,
-    VIEW_REMOVAL = 4,  /* of a tag, or of the record */
-    VIEW_VOIDED = 8,   /* live again, because what had replaced it does not count (other_* names it) */
+    VIEW_REMOVAL = 4, /* of a tag, or of the record */
+    VIEW_VOIDED =
+        8, /* live again, because what had replaced it does not count (other_* names it) */
     VIEW_REPLACED = 16 /* other_* names what replaced it */
 };
 

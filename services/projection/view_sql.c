@@ -36,7 +36,8 @@ err_t view_sql_err(int rc)
 
 void view_bind(sqlite3_stmt *st, int at, bytes text)
 {
-    sqlite3_bind_text64(st, at, text.len > 0 ? (const char *)text.p : "", text.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(st, at, text.len > 0 ? (const char *)text.p : "", text.len, SQLITE_STATIC,
+                        SQLITE_UTF8);
 }
 
 void view_bind_blob(sqlite3_stmt *st, int at, bytes b)

@@ -14,7 +14,8 @@ void view_bind(sqlite3_stmt *st, int at, bytes text);
 void view_bind_blob(sqlite3_stmt *st, int at, bytes b);
 static inline void view_bind_u64(sqlite3_stmt *st, int at, uint64_t v)
 {
-    sqlite3_bind_int64(st, at, (int64_t)v); /* the same 64 bits; what is above 2^63 reads back right */
+    sqlite3_bind_int64(st, at,
+                       (int64_t)v); /* the same 64 bits; what is above 2^63 reads back right */
 }
 /* Binds a msgpack value as SQLite holds it best: text, integers and floats as they are, booleans as 0 and 1, the rest
  * as JSON in `room`. Returns false when the value cannot be made again from that, so that it must be kept too. */

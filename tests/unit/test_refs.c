@@ -70,7 +70,10 @@ static void check(const model *m, const refs_event *in, const int *index, uint32
     naive_lamport(m, naive);
     cr_assert_eq(refs_lamport(a, &s, &m->rules, &lamport), ERR_OK);
     for (uint32_t i = 0; i < n; i++)
-        cr_assert_eq(lamport[i], naive[index[i]], "%u %u of %d, cause %d dist %d full %u/%d", lamport[i], naive[index[i]], m->n, m->e[index[i]].has_cause, (int)m->e[index[i]].cause.distance, m->e[index[i]].cause.full.feed, (int)m->e[index[i]].cause.full.seq);
+        cr_assert_eq(lamport[i], naive[index[i]], "%u %u of %d, cause %d dist %d full %u/%d",
+                     lamport[i], naive[index[i]], m->n, m->e[index[i]].has_cause,
+                     (int)m->e[index[i]].cause.distance, m->e[index[i]].cause.full.feed,
+                     (int)m->e[index[i]].cause.full.seq);
 }
 
 Test(refs, agrees_with_the_sentences)
