@@ -5,7 +5,7 @@
 #define BUSY_MS 2000
 #define RECORD_COLS                                                                                \
     "r.rec, r.form, r.record, r.events, r.conflicts, r.deleted, " WHO ", r.created_ms, "           \
-                                                                      "r.changed_ms"
+    "r.changed_ms"
 #define WHO         "coalesce(m.name, 'member ' || (r.feed & 65535))"
 #define RECORD_FROM " FROM record_row r LEFT JOIN members m ON m.number = r.feed & 65535 WHERE "
 #define BY_NAME     " ORDER BY r.form, r.record LIMIT ?3"
