@@ -459,6 +459,7 @@ Test(roster_oracle, step_by_step_and_changes_are_announced, .timeout = 120)
             (void)!world_tell(&w, ro, next);
             roster_stored(ro, w.e[next].feed, w.e[next].seq, &w.e[next].id);
             compare_verdicts(&w, ro);
+            compare_members(&w, ro);
             member_no changed[2];
             bool announced[NUMBERS] = {false};
             for (size_t n; (n = roster_take_changed(ro, changed, 2)) > 0;)
@@ -475,4 +476,58 @@ Test(roster_oracle, step_by_step_and_changes_are_announced, .timeout = 120)
         roster_free(&ro);
     }
     cr_assert(changes > 1000, "these histories change verdicts: %zu", changes);
+}
+
+/* ---- many ---- */
+
+#define MANY 10000
+
+static err_t tell_many(roster *r, unsigned i)
+{
+    roster_event e = {.kind = ROSTER_EV_ADD,
+                      .number = (member_no)(i + 2),
+                      .role = ROSTER_ROLE_FIELD,
+                      .key = world_key((int)i + 100),
+                      .has_transport = true,
+                      .transport = world_transport((member_no)(i + 2), (int)i),
+                      .name = bytes_str("tablet")};
+    buf payload;
+    buf_init(&payload, 1000);
+    cr_assert_eq(roster_event_write(&e, &payload), ERR_OK);
+    roster_input in = {.feed = 1,
+                       .seq = i + 2,
+                       .id = world_id((int)i + 1),
+                       .author = world_key(0),
+                       .kind = bytes_str("member.add"),
+                       .payload = buf_view(&payload)};
+    err_t err = roster_fold(r, &in);
+    buf_release(&payload);
+    return err;
+}
+
+/* Told before genesis and after it, looked up after each: nothing here goes over all members each time. */
+Test(roster_oracle, ten_thousand_members)
+{
+    static world w;
+    world_begin(&w);
+    roster *r = world_roster(&w);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i == MANY / 2)
+            cr_assert_eq(world_tell(&w, r, 0), ERR_OK);
+        cr_assert_eq(tell_many(r, i), ERR_OK);
+        transport_key t = world_transport((member_no)(i + 2), (int)i);
+        cr_assert_eq(roster_by_transport_key(r, &t) != NULL, i >= MANY / 2);
+    }
+    cr_assert_eq(roster_members(r), MANY + 1);
+    for (unsigned i = 0; i <= MANY; i++)
+        cr_assert_eq(roster_at(r, i)->number, i + 1);
+    member_no changed[100];
+    size_t n, total = 0;
+    while ((n = roster_take_changed(r, changed, 100)) > 0)
+        total += n;
+    cr_assert_eq(total, MANY + 1);
+    member_key founder = world_key(0);
+    cr_assert_eq(roster_free_number(r, 1, &founder), MANY + 2);
+    cr_assert_eq(w.asked, 0);
+    roster_free(&r);
 }
