@@ -1,0 +1,34 @@
+/* The commands. Each takes the parsed command line and returns the exit code: 0 done, 1 a negative answer or failure,
+ * 2 wrong usage. Data goes to standard output, talk to standard error. */
+#ifndef CAIRN_CMD_H
+#define CAIRN_CMD_H
+
+#include "cli/cmdline.h"
+#include "cli/node.h"
+
+int cmd_init(const cmdline *c);
+int cmd_up(const cmdline *c);
+int cmd_down(const cmdline *c);
+int cmd_invite(const cmdline *c);
+int cmd_join(const cmdline *c);
+int cmd_member_ls(const cmdline *c);
+int cmd_member_remove(const cmdline *c);
+int cmd_create(const cmdline *c);
+int cmd_set(const cmdline *c);
+int cmd_note(const cmdline *c);
+int cmd_delete(const cmdline *c);
+int cmd_emit(const cmdline *c);
+int cmd_ls(const cmdline *c);
+int cmd_show(const cmdline *c);
+int cmd_conflicts(const cmdline *c);
+int cmd_log(const cmdline *c);
+int cmd_status(const cmdline *c);
+
+/* Shared by commands. */
+/* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)
+ * ends the wait early. */
+bool cmd_wait_ready(node *n, uint32_t wait_ms, int (*gone)(void *ctx), void *ctx, buf *state);
+/* Has gossip make its key if need be; the public half in hex. */
+bool cmd_make_transport_key(const node *n, char hex[65]);
+
+#endif

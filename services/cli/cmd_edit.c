@@ -1,0 +1,367 @@
+/* create, set, note, delete: edits of records; emit: any event. What an edit replaces is what the writer's screen
+ * showed: --replaces says it, else it is what is live here at this moment, the own last write included. */
+#include "cli/cmd.h"
+#include "cli/infer.h"
+#include "cli/mpjson.h"
+#include "cli/out.h"
+#include "pure/value.h"
+#include "shell/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct {
+    node n;
+    const cmdline *line;
+    buf payload, attributes, json;
+    ref_row refs[REPLACES_MAX];
+    size_t n_refs;
+    char form[CATEGORY_MAX_BYTES + 1], record[STREAM_MAX_BYTES + 1];
+    buf replaced; /* words: whose values of when */
+} edit;
+
+static bool edit_open(edit *e, const cmdline *c)
+{
+    *e = (edit){.line = c};
+    buf_init(&e->payload, EVENT_MAX_BYTES);
+    buf_init(&e->attributes, EVENT_MAX_BYTES);
+    buf_init(&e->json, 4 * EVENT_MAX_BYTES);
+    buf_init(&e->replaced, EVENT_MAX_BYTES);
+    return node_open(&e->n, cmdline_get(c, "home"), true);
+}
+
+static int edit_close(edit *e, int status)
+{
+    node_close(&e->n);
+    buf_release(&e->payload);
+    buf_release(&e->attributes);
+    buf_release(&e->json);
+    buf_release(&e->replaced);
+    return status;
+}
+
+/* ---- attributes ---- */
+
+static int bad_time(const char *text)
+{
+    node_fail("--at takes a time like 2026-11-20T14:05 or 2026-11-20, not \"%s\"", text);
+    return 2;
+}
+
+/* `at`, `by`, `why` in the order of their keys. */
+static int put_attributes(edit *e)
+{
+    const char *at = cmdline_get(e->line, "at"), *by = cmdline_get(e->line, "by"),
+               *why = cmdline_get(e->line, "why");
+    uint64_t ms = 0;
+    uint32_t n = (at != NULL ? 1u : 0u) + (by != NULL ? 1u : 0u) + (why != NULL ? 1u : 0u);
+    if (at != NULL && !infer_time(bytes_str(at), INFER_ISO, &ms))
+        return bad_time(at);
+    if (n == 0)
+        return 0;
+    mp_put_map(&e->attributes, n);
+    if (at != NULL) {
+        mp_put_cstr(&e->attributes, "at");
+        mp_put_uint(&e->attributes, ms);
+    }
+    if (by != NULL) {
+        mp_put_cstr(&e->attributes, "by");
+        mp_put_cstr(&e->attributes, by);
+    }
+    if (why != NULL) {
+        mp_put_cstr(&e->attributes, "why");
+        mp_put_cstr(&e->attributes, why);
+    }
+    return 0;
+}
+
+/* ---- what is replaced ---- */
+
+static bool known_ref(const edit *e, const write_row *w)
+{
+    for (size_t i = 0; i < e->n_refs; i++)
+        if (e->refs[i].feed == w->feed && e->refs[i].seq == w->seq &&
+            e->refs[i].prefix == w->prefix)
+            return true;
+    return false;
+}
+
+static void describe_replaced(edit *e, const write_row *w)
+{
+    char value[60], when[32];
+    out_short(value, sizeof value, w->value);
+    clock_text(when, w->wall_ms, false);
+    buf_addf(&e->replaced, "  replaces %.*s%s\"%s\" by %.*s of %s\n", (int)w->name.len,
+             (const char *)w->name.p, w->name.len > 0 ? " = " : "", value, (int)w->author.len,
+             (const char *)w->author.p, when);
+}
+
+/* `keys` is the payload map whose keys are the fields that this event writes; NULL for all of the record. */
+static bool touches(const buf *keys, const write_row *w)
+{
+    value_map m;
+    bytes key, value;
+    if (keys == NULL)
+        return true;
+    if (!bytes_is(w->what, "field") || !value_map_open(buf_view(keys), &m))
+        return false;
+    while (value_map_next(&m, &key, &value))
+        if (bytes_eq(key, w->name))
+            return true;
+    return false;
+}
+
+static int collect_live(edit *e, const record_reply *r, const buf *keys)
+{
+    msg_list writes = r->writes;
+    write_row w;
+    while (msg_list_next(&write_row_desc, &writes, &w)) {
+        if (!w.live || !touches(keys, &w))
+            continue;
+        describe_replaced(e, &w);
+        if (known_ref(e, &w))
+            continue;
+        if (e->n_refs == REPLACES_MAX)
+            return node_fail(
+                "more than %u live values would be replaced at once: set fewer fields at a time",
+                REPLACES_MAX);
+        e->refs[e->n_refs++] = (ref_row){.feed = w.feed, .seq = w.seq, .prefix = w.prefix};
+    }
+    return 0;
+}
+
+static int given_refs(edit *e)
+{
+    const char *text;
+    for (size_t i = 0; (text = cmdline_nth(e->line, "replaces", i)) != NULL; i++) {
+        uint32_t feed;
+        uint64_t seq;
+        uint16_t prefix;
+        if (e->n_refs == REPLACES_MAX || !out_ref_parse(text, &feed, &seq, &prefix)) {
+            node_fail("--replaces takes at most %u references like 3:17:a1b2 (from cairn show "
+                      "--json), not \"%s\"",
+                      REPLACES_MAX, text);
+            return 2;
+        }
+        e->refs[e->n_refs++] = (ref_row){.feed = feed, .seq = seq, .prefix = prefix};
+    }
+    return 0;
+}
+
+/* The view up to the log's head, so that one's own last write is always seen. */
+static int read_record(edit *e, record_reply *r)
+{
+    store_hello_reply hello;
+    if (node_ask(&e->n, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
+        ERR_OK)
+        return 1;
+    const char *form = cmdline_get(e->line, "form");
+    record_request req = {.record = bytes_str(cmdline_arg(e->line, 0)),
+                          .form = bytes_str(form != NULL ? form : ""),
+                          .min_offset = hello.head};
+    if (node_ask(&e->n, "projection", &record_request_desc, &req, r) != ERR_OK)
+        return 1;
+    snprintf(e->form, sizeof e->form, "%.*s", (int)r->form.len, (const char *)r->form.p);
+    snprintf(e->record, sizeof e->record, "%.*s", (int)r->record.len, (const char *)r->record.p);
+    return 0;
+}
+
+static int prepare_edit(edit *e, const buf *keys, bool replaces)
+{
+    record_reply r;
+    int status = read_record(e, &r);
+    if (status == 0 && replaces)
+        status = cmdline_has(e->line, "replaces") ? given_refs(e) : collect_live(e, &r, keys);
+    return status == 0 ? put_attributes(e) : status;
+}
+
+/* ---- writing ---- */
+
+static void random_idem(char out[33])
+{
+    uint8_t b[16];
+    random_fill(b, sizeof b);
+    hex_encode(out, b, sizeof b);
+}
+
+static void print_written(edit *e, const emitted_row *w, const char *form)
+{
+    char ref[OUT_REF_BYTES];
+    out_ref_full(ref, w->feed, w->seq, w->prefix);
+    if (cmdline_has(e->line, "json")) {
+        out_open(&e->json);
+        out_cstr(&e->json, "form", form);
+        out_str(&e->json, "record", w->stream.len > 0 ? w->stream : bytes_str(e->record));
+        out_cstr(&e->json, "ref", ref);
+        out_begin(&e->json, "replaces", '[');
+        for (size_t i = 0; i < e->n_refs; i++) {
+            out_ref_full(ref, e->refs[i].feed, e->refs[i].seq, e->refs[i].prefix);
+            out_cstr(&e->json, NULL, ref);
+        }
+        out_end(&e->json, ']');
+        out_close(&e->json);
+        return;
+    }
+    bytes name = w->stream.len > 0 ? w->stream : bytes_str(e->record);
+    printf("%.*s\n", (int)name.len, (const char *)name.p);
+    if (e->replaced.len > 0 && !cmdline_has(e->line, "quiet"))
+        fprintf(stderr, "%.*s", (int)e->replaced.len, (const char *)e->replaced.p);
+}
+
+/* `expect` is `empty`, a number or NULL. */
+static int write_event(edit *e, const char *form, const char *record, const char *kind,
+                       const char *expect)
+{
+    char idem[33];
+    const char *given = cmdline_get(e->line, "idem");
+    random_idem(idem); /* makes our own retries harmless */
+    emit_row row = {.category = bytes_str(form),
+                    .stream = bytes_str(record),
+                    .kind = bytes_str(kind),
+                    .payload = buf_view(&e->payload),
+                    .attributes = buf_view(&e->attributes),
+                    .replaces = MSG_LIST_OF(e->refs, e->n_refs)};
+    emit_request req = {.feed_class = cmdline_has(e->line, "urgent") ? 1 : 0,
+                        .idem = bytes_str(given != NULL ? given : idem),
+                        .events = MSG_LIST_OF(&row, 1)};
+    if (expect != NULL)
+        req.expect = strcmp(expect, "empty") == 0 ? 1 : strtoull(expect, NULL, 10) + 1;
+    emit_reply reply;
+    emitted_row w;
+    if (node_ask(&e->n, "merge", &emit_request_desc, &req, &reply) != ERR_OK ||
+        !msg_list_next(&emitted_row_desc, &reply.events, &w))
+        return 1;
+    print_written(e, &w, form);
+    return 0;
+}
+
+static int take_fields(edit *e, size_t from)
+{
+    char why[ERROR_TEXT_MAX_BYTES];
+    if (mpjson_fields(cmdline_args(e->line) + from, cmdline_arg_count(e->line) - from, &e->payload,
+                      why) == ERR_OK)
+        return 0;
+    node_fail("%s", why);
+    return 2;
+}
+
+/* ---- the commands ---- */
+
+int cmd_create(const cmdline *c)
+{
+    edit e;
+    int status = 1;
+    if (edit_open(&e, c)) {
+        const char *id = cmdline_get(c, "id");
+        status = take_fields(&e, 1);
+        if (status == 0)
+            status = put_attributes(&e);
+        if (status == 0)
+            status =
+                write_event(&e, cmdline_arg(c, 0), id != NULL ? id : "", "record.create", NULL);
+    }
+    return edit_close(&e, status);
+}
+
+int cmd_set(const cmdline *c)
+{
+    edit e;
+    int status = 1;
+    if (edit_open(&e, c)) {
+        status = take_fields(&e, 1);
+        if (status == 0)
+            status = prepare_edit(&e, &e.payload, true);
+        if (status == 0)
+            status = write_event(&e, e.form, e.record, "field.set", NULL);
+    }
+    return edit_close(&e, status);
+}
+
+int cmd_note(const cmdline *c)
+{
+    edit e;
+    int status = 1;
+    if (edit_open(&e, c)) {
+        mp_put_map(&e.payload, 1);
+        mp_put_cstr(&e.payload, "text");
+        mp_put_cstr(&e.payload, cmdline_arg(c, 1));
+        status = prepare_edit(&e, NULL, false);
+        if (status == 0)
+            status = write_event(&e, e.form, e.record, "note.add", NULL);
+    }
+    return edit_close(&e, status);
+}
+
+int cmd_delete(const cmdline *c)
+{
+    edit e;
+    int status = 1;
+    if (edit_open(&e, c)) {
+        mp_put_map(&e.payload, 0);
+        status = prepare_edit(&e, NULL, true);
+        if (status == 0)
+            status = write_event(&e, e.form, e.record, "record.delete", NULL);
+    }
+    return edit_close(&e, status);
+}
+
+/* JSON from the fourth argument, or from standard input for "-". */
+static int take_json(edit *e)
+{
+    char why[ERROR_TEXT_MAX_BYTES];
+    buf text;
+    const char *given = cmdline_arg_count(e->line) > 3 ? cmdline_arg(e->line, 3) : "null";
+    buf_init(&text, JSON_TEXT_MAX_BYTES);
+    if (strcmp(given, "-") == 0) {
+        uint8_t chunk[4096];
+        ssize_t n;
+        while ((n = read(STDIN_FILENO, chunk, sizeof chunk)) > 0)
+            (void)buf_add(&text, chunk, (size_t)n);
+    } else {
+        buf_add_str(&text, given);
+    }
+    err_t err = text.err;
+    if (err != ERR_OK)
+        snprintf(why, sizeof why, "the JSON is larger than %u bytes", JSON_TEXT_MAX_BYTES);
+    else
+        err = mpjson_parse(buf_view(&text), &e->payload, why);
+    buf_release(&text);
+    if (err == ERR_OK)
+        return 0;
+    node_fail("%s", why);
+    return 2;
+}
+
+static int check_expect(const char *expect)
+{
+    char *end = NULL;
+    if (expect == NULL || strcmp(expect, "empty") == 0)
+        return 0;
+    if (expect[0] >= '0' && expect[0] <= '9')
+        (void)strtoull(expect, &end, 10);
+    if (end != NULL && *end == '\0')
+        return 0;
+    node_fail("--expect takes `empty` or a number of events, not \"%s\"", expect);
+    return 2;
+}
+
+int cmd_emit(const cmdline *c)
+{
+    edit e;
+    int status = check_expect(cmdline_get(c, "expect"));
+    if (status != 0)
+        return status;
+    if (!edit_open(&e, c))
+        return edit_close(&e, 1);
+    snprintf(e.record, sizeof e.record, "%s", cmdline_arg(c, 1));
+    status = take_json(&e);
+    if (status == 0)
+        status = given_refs(&e);
+    if (status == 0)
+        status = put_attributes(&e);
+    if (status == 0)
+        status = write_event(&e, cmdline_arg(c, 0), cmdline_arg(c, 1), cmdline_arg(c, 2),
+                             cmdline_get(c, "expect"));
+    return edit_close(&e, status);
+}

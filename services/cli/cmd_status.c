@@ -1,0 +1,373 @@
+/* cairn status: the honest table. Each service is asked on its own; one that does not answer is a line, not an end. */
+#include "cli/cmd.h"
+#include "cli/out.h"
+#include "cli/supervise.h"
+#include "pure/roster_event.h"
+#include "shell/clock.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ASK_MS 1500u
+
+typedef struct {
+    const cmdline *line;
+    node n;
+    buf json;
+    bool as_json, merge, store, frontier_known, view_known;
+    merge_status_reply status;
+    store_hello_reply hello;
+    uint64_t events;
+    event_id frontier, view;
+    uint64_t conflicts, position, records;
+    char node_name[NAME_MAX_BYTES + 1], title[TITLE_MAX_BYTES + 1];
+} state;
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stopped = 1;
+}
+
+/* ---- gathering ---- */
+
+static void ask_merge(state *s)
+{
+    s->merge = node_try(&s->n, "merge", &merge_status_request_desc, &(merge_status_request){0},
+                        ASK_MS, &s->status) == ERR_OK;
+    snprintf(s->node_name, sizeof s->node_name, "%.*s", (int)(s->merge ? s->status.node.len : 0),
+             (const char *)s->status.node.p);
+    snprintf(s->title, sizeof s->title, "%.*s", (int)(s->merge ? s->status.title.len : 0),
+             (const char *)s->status.title.p);
+}
+
+static void ask_view(state *s, bool digest)
+{
+    views_reply reply;
+    view_row row;
+    views_request req = {.with_digest = digest, .min_offset = s->store ? s->hello.head : 0};
+    s->view_known = node_try(&s->n, "projection", &views_request_desc, &req,
+                             digest ? 30000 : ASK_MS, &reply) == ERR_OK;
+    if (!s->view_known)
+        return;
+    s->view = reply.digest;
+    while (msg_list_next(&view_row_desc, &reply.views, &row)) {
+        s->conflicts = row.conflicts;
+        s->position = row.position;
+        s->records = row.records;
+    }
+}
+
+static void gather(state *s)
+{
+    ask_merge(s);
+    s->store = node_try(&s->n, "store", &store_hello_request_desc, &(store_hello_request){0},
+                        ASK_MS, &s->hello) == ERR_OK;
+    ask_view(s, s->as_json);
+}
+
+/* ---- JSON ---- */
+
+static void feeds_json(state *s, const frontier_reply *f)
+{
+    msg_list list = f->entries;
+    frontier_row e;
+    char name[FEED_TEXT_BYTES];
+    out_begin(&s->json, "feeds", '[');
+    while (msg_list_next(&frontier_row_desc, &list, &e)) {
+        feed_text(name, e.feed);
+        out_begin(&s->json, NULL, '{');
+        out_u64(&s->json, "feed", e.feed);
+        out_cstr(&s->json, "name", name);
+        out_u64(&s->json, "seq", e.seq);
+        out_hex(&s->json, "head", e.id.b, sizeof e.id.b);
+        out_end(&s->json, '}');
+    }
+    out_end(&s->json, ']');
+}
+
+static void frontier_json(state *s)
+{
+    frontier_reply f;
+    if (node_try(&s->n, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f) !=
+        ERR_OK) {
+        out_null(&s->json, "events");
+        out_begin(&s->json, "feeds", '[');
+        out_end(&s->json, ']');
+        out_null(&s->json, "frontier_digest");
+        return;
+    }
+    out_u64(&s->json, "events", f.events);
+    feeds_json(s, &f);
+    out_hex(&s->json, "frontier_digest", f.digest.b, sizeof f.digest.b);
+}
+
+static void peer_json(buf *b, const peer_row *p)
+{
+    out_begin(b, NULL, '{');
+    out_u64(b, "member", p->member);
+    out_str(b, "name", p->name);
+    out_str(b, "address", p->address);
+    out_str(b, "link", p->link);
+    out_str(b, "state", p->state);
+    out_time(b, "heard", p->heard_ms);
+    out_u64(b, "they_lack", p->they_lack);
+    out_u64(b, "we_lack", p->we_lack);
+    out_time(b, "as_of", p->as_of_ms);
+    out_time(b, "next_try", p->next_try_ms);
+    out_str(b, "error", p->error);
+    out_u64(b, "sent_bytes", p->sent_bytes);
+    out_u64(b, "received_bytes", p->received_bytes);
+    out_end(b, '}');
+}
+
+static void peers_json(state *s)
+{
+    peers_reply reply;
+    peer_row p;
+    out_begin(&s->json, "peers", '[');
+    if (node_try(&s->n, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply) ==
+        ERR_OK)
+        while (msg_list_next(&peer_row_desc, &reply.peers, &p))
+            peer_json(&s->json, &p);
+    out_end(&s->json, ']');
+}
+
+static void process_json(state *s, const char *name, const process_row *p)
+{
+    health_reply h;
+    bool answers =
+        node_try(&s->n, name, &health_request_desc, &(health_request){0}, 700, &h) == ERR_OK;
+    out_begin(&s->json, NULL, '{');
+    out_cstr(&s->json, "name", name);
+    out_bool(&s->json, "up", answers);
+    out_bool(&s->json, "ready", answers && h.ready);
+    out_str(&s->json, "why", answers ? h.state : p != NULL ? p->why : bytes_str("does not answer"));
+    out_time(&s->json, "since", answers ? h.since_ms : p != NULL ? p->since_ms : 0);
+    out_u64(&s->json, "pid", answers ? h.pid : 0);
+    out_u64(&s->json, "restarts", p != NULL ? p->restarts : 0);
+    out_end(&s->json, '}');
+}
+
+/* What the supervisor says of each process, if there is one. */
+static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
+{
+    processes_reply reply;
+    size_t n = 0;
+    if (node_try(&s->n, "supervisor", &processes_request_desc, &(processes_request){0}, 500,
+                 &reply) != ERR_OK)
+        return 0;
+    while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
+        n++;
+    return n;
+}
+
+static void processes_json(state *s)
+{
+    process_row rows[SUPERVISE_PROCESSES];
+    size_t n = ask_processes(s, rows);
+    out_begin(&s->json, "processes", '[');
+    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
+        process_json(s, supervise_names[i], i < n ? &rows[i] : NULL);
+    out_end(&s->json, ']');
+}
+
+static void print_json(state *s)
+{
+    char hex[2 * EVENT_ID_BYTES + 1];
+    hex_encode(hex, s->n.home.dataset.b, EVENT_ID_BYTES);
+    out_open(&s->json);
+    out_cstr(&s->json, "node", s->node_name);
+    out_u64(&s->json, "member", s->merge ? s->status.self : 0);
+    out_cstr(&s->json, "dataset", hex);
+    out_cstr(&s->json, "title", s->title);
+    frontier_json(s);
+    if (s->view_known)
+        out_hex(&s->json, "view_digest", s->view.b, sizeof s->view.b);
+    else
+        out_null(&s->json, "view_digest");
+    out_u64(&s->json, "records", s->records);
+    out_u64(&s->json, "conflicts", s->conflicts);
+    out_u64(&s->json, "incarnation", s->merge ? s->status.incarnation : 0);
+    out_bool(&s->json, "removed", s->merge && s->status.removed);
+    out_bool(&s->json, "clock_unsure", s->merge && s->status.clock_unsure);
+    out_u64(&s->json, "forks", s->merge ? s->status.forks.n : 0);
+    out_u64(&s->json, "damaged", s->store ? s->hello.damaged : 0);
+    peers_json(s);
+    processes_json(s);
+    out_close(&s->json);
+}
+
+/* ---- words ---- */
+
+static void print_node(state *s)
+{
+    frontier_reply f;
+    bool known = node_try(&s->n, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS,
+                          &f) == ERR_OK;
+    printf("%s  \"%s\"  member %u", s->merge ? s->node_name : "(merge does not answer)", s->title,
+           s->merge ? s->status.self : 0);
+    if (known)
+        printf("  %llu events", (unsigned long long)f.events);
+    if (s->view_known)
+        printf("  %llu records  %llu conflicts%s", (unsigned long long)s->records,
+               (unsigned long long)s->conflicts,
+               s->store && s->position < s->hello.head ? "  (view is catching up)" : "");
+    printf("\n");
+    if (s->merge && s->status.removed)
+        printf("! this node was removed from the dataset: what it writes counts nowhere\n");
+    if (s->merge && s->status.clock_unsure)
+        printf("! the clock of this machine is not set: times of new events are unsure\n");
+    if (s->merge && s->status.forks.n > 0)
+        printf("! %u feed%s forked (a copied or stolen key): see cairn member ls\n",
+               s->status.forks.n, s->status.forks.n > 1 ? "s have" : " has");
+    if (s->store && s->hello.damaged > 0)
+        printf("! %llu damaged rows wait for a good copy from a peer\n",
+               (unsigned long long)s->hello.damaged);
+    if (s->store && s->hello.state != ERR_OK)
+        printf("! store: %s\n", err_text((err_t)s->hello.state));
+}
+
+static void print_processes(state *s, uint64_t now)
+{
+    static const char *const columns[] = {"PROCESS", "STATE", "SINCE", ">RESTARTS", "WHY", NULL};
+    process_row rows[SUPERVISE_PROCESSES];
+    char why[SUPERVISE_PROCESSES][ERROR_TEXT_MAX_BYTES + 1] = {{0}};
+    size_t n = ask_processes(s, rows);
+    for (size_t i = 0; i < n; i++) /* the rows borrow an answer that the next question drops */
+        snprintf(why[i], sizeof why[i], "%.*s", (int)rows[i].why.len, (const char *)rows[i].why.p);
+    out_table *t = out_table_new(columns);
+    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+        health_reply h;
+        char since[32], restarts[16], words[5 * ERROR_TEXT_MAX_BYTES];
+        bool up = node_try(&s->n, supervise_names[i], &health_request_desc, &(health_request){0},
+                           700, &h) == ERR_OK;
+        out_ago(since, up ? h.since_ms : i < n ? rows[i].since_ms : 0, now);
+        snprintf(restarts, sizeof restarts, "%u", i < n ? rows[i].restarts : 0);
+        if (up)
+            snprintf(words, sizeof words, "%.*s", (int)h.state.len, (const char *)h.state.p);
+        else
+            snprintf(words, sizeof words, "%s",
+                     why[i][0] != '\0' ? why[i] : "does not answer (cairn up)");
+        out_table_row(t, (const char *const[]){supervise_names[i],
+                                               up ? h.ready ? "up" : "up, waiting" : "down", since,
+                                               restarts, words, NULL});
+    }
+    out_table_print(t);
+}
+
+static void lack_cell(char out[64], uint64_t lack, const peer_row *p, uint64_t now)
+{
+    char ago[32];
+    if (p->as_of_ms == 0) {
+        snprintf(out, 64, "?");
+        return;
+    }
+    out_ago(ago, p->as_of_ms, now);
+    snprintf(out, 64, "%llu (%s)", (unsigned long long)lack, ago);
+}
+
+static void peer_cells(out_table *t, const peer_row *p, uint64_t now)
+{
+    char name[NAME_MAX_BYTES + 24], link[ADDRESS_MAX_BYTES + 24], heard[32], they[64], we[64],
+        next[32] = "", error[ERROR_TEXT_MAX_BYTES + 1], state_text[40];
+    if (p->name.len > 0)
+        snprintf(name, sizeof name, "%.*s", (int)p->name.len, (const char *)p->name.p);
+    else
+        snprintf(name, sizeof name, "(unknown)");
+    snprintf(link, sizeof link, "%.*s %.*s", (int)p->link.len, (const char *)p->link.p,
+             (int)p->address.len, (const char *)p->address.p);
+    snprintf(state_text, sizeof state_text, "%.*s", (int)p->state.len, (const char *)p->state.p);
+    out_ago(heard, p->heard_ms, now);
+    lack_cell(they, p->they_lack, p, now);
+    lack_cell(we, p->we_lack, p, now);
+    if (p->next_try_ms > now)
+        snprintf(next, sizeof next, "in %llu s",
+                 (unsigned long long)(p->next_try_ms - now + 999) / 1000);
+    snprintf(error, sizeof error, "%.*s", (int)p->error.len, (const char *)p->error.p);
+    out_table_row(
+        t, (const char *const[]){name, link, state_text, heard, they, we, next, error, NULL});
+}
+
+static void print_peers(state *s, uint64_t now)
+{
+    static const char *const columns[] = {
+        "PEER",     "LINK", "STATE", "HEARD", ">THEY LACK (as of)", ">WE LACK (as of)",
+        "NEXT TRY", "NOTE", NULL};
+    peers_reply reply;
+    peer_row p;
+    if (node_try(&s->n, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply) !=
+        ERR_OK)
+        return;
+    if (reply.peers.n == 0) {
+        printf("No peers yet: cairn invite NAME here, or cairn up --peer HOST:PORT.\n");
+        return;
+    }
+    out_table *t = out_table_new(columns);
+    while (msg_list_next(&peer_row_desc, &reply.peers, &p))
+        peer_cells(t, &p, now);
+    out_table_print(t);
+}
+
+static void print_words(state *s)
+{
+    uint64_t now = clock_wall().ms;
+    print_node(s);
+    printf("\n");
+    print_processes(s, now);
+    printf("\n");
+    print_peers(s, now);
+}
+
+static int show(state *s)
+{
+    gather(s);
+    if (s->as_json)
+        print_json(s);
+    else
+        print_words(s);
+    if (s->merge && s->store)
+        return 0;
+    if (!s->as_json)
+        node_fail("the node in %s is not up: cairn up --detach", s->n.home.path);
+    return 1;
+}
+
+static int watch(state *s)
+{
+    struct sigaction act = {.sa_handler = on_signal};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    while (!stopped) {
+        if (!s->as_json && isatty(STDOUT_FILENO))
+            fputs("\033[H\033[2J", stdout);
+        (void)show(s);
+        fflush(stdout);
+        struct timespec pause = {1, 0};
+        if (!stopped)
+            nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+int cmd_status(const cmdline *c)
+{
+    state *s = calloc(1, sizeof *s);
+    int status = 1;
+    if (s == NULL)
+        return node_fail("out of memory");
+    s->line = c;
+    s->as_json = cmdline_has(c, "json");
+    buf_init(&s->json, 8u << 20);
+    if (node_open(&s->n, cmdline_get(c, "home"), true))
+        status = cmdline_has(c, "watch") ? watch(s) : show(s);
+    node_close(&s->n);
+    buf_release(&s->json);
+    free(s);
+    return status;
+}

@@ -1,0 +1,209 @@
+/* cairn up, cairn down. */
+#include "cli/cmd.h"
+#include "cli/node.h"
+#include "cli/supervise.h"
+#include "shell/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_WAIT_MS 20000u
+#define STOP_WAIT_MS  45000u
+#define ARGS_MAX      64
+
+/* The supervisor reads its options like every service; `up` only passes them on. */
+static int supervise(const cmdline *c, const node *n)
+{
+    static char name[] = "cairn-supervisor", home[] = "--home", listen[] = "--listen",
+                peer[] = "--peer", quiet[] = "--no-discovery";
+    char *args[ARGS_MAX] = {name, home, (char *)n->home.path};
+    int k = 3;
+    if (cmdline_get(c, "listen") != NULL) {
+        args[k++] = listen;
+        args[k++] = (char *)cmdline_get(c, "listen");
+    }
+    for (size_t i = 0; cmdline_nth(c, "peer", i) != NULL && k + 4 < ARGS_MAX; i++) {
+        args[k++] = peer;
+        args[k++] = (char *)cmdline_nth(c, "peer", i);
+    }
+    if (cmdline_has(c, "no-discovery"))
+        args[k++] = quiet;
+    args[k] = NULL;
+    return service_main(&supervise_def, k, args);
+}
+
+/* In the detached child: an own session, and the logs of all processes in one file. */
+static int detached(const cmdline *c, node *n)
+{
+    char path[HOME_PATH_MAX];
+    home_path(&n->home, path, "log");
+    if (home_make_dir(path) != ERR_OK)
+        return node_fail("cannot make %s", path);
+    home_path(&n->home, path, "log/cairn.log");
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), nothing = open("/dev/null", O_RDWR);
+    if (log < 0 || nothing < 0)
+        return node_fail("cannot write %s: %s", path, strerror(errno));
+    setsid();
+    dup2(nothing, STDIN_FILENO);
+    dup2(nothing, STDOUT_FILENO);
+    dup2(log, STDERR_FILENO);
+    close(log);
+    close(nothing);
+    return supervise(c, n);
+}
+
+/* ---- waiting until all is well ---- */
+
+static bool is_ready(node *n, const char *name, uint32_t wait_ms, buf *state)
+{
+    health_reply reply;
+    err_t e = node_try(n, name, &health_request_desc, &(health_request){0}, wait_ms, &reply);
+    buf_clear(state);
+    if (e == ERR_OK && reply.ready)
+        return true;
+    if (e == ERR_OK)
+        buf_addf(state, "%s: %.*s", name, (int)reply.state.len, (const char *)reply.state.p);
+    else
+        buf_addf(state, "%s does not answer", name);
+    return false;
+}
+
+/* A process that failed for good will not become ready by waiting. */
+static bool has_failed(node *n, buf *state)
+{
+    processes_reply reply;
+    process_row row;
+    if (node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply) !=
+        ERR_OK)
+        return false;
+    while (msg_list_next(&process_row_desc, &reply.processes, &row))
+        if (bytes_is(row.state, "failed")) {
+            buf_clear(state);
+            buf_addf(state, "%.*s %.*s", (int)row.name.len, (const char *)row.name.p,
+                     (int)row.why.len, (const char *)row.why.p);
+            return true;
+        }
+    return false;
+}
+
+bool cmd_wait_ready(node *n, uint32_t wait_ms, int (*gone)(void *ctx), void *ctx, buf *state)
+{
+    mono_ms until = {clock_mono().ms + wait_ms};
+    for (size_t i = 0; i < SUPERVISE_PROCESSES;) {
+        if (is_ready(n, supervise_names[i], 300, state)) {
+            i++;
+            continue;
+        }
+        if (clock_mono().ms >= until.ms || has_failed(n, state) || (gone != NULL && gone(ctx)))
+            return false;
+        struct timespec nap = {0,
+                               20 * 1000 * 1000}; /* readiness has no event towards the outside */
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
+static int child_gone(void *ctx)
+{
+    const pid_t *pid = ctx;
+    int status;
+    return waitpid(*pid, &status, WNOHANG) == *pid;
+}
+
+static void say_next_step(node *n)
+{
+    peers_reply peers;
+    char where[ADDRESS_MAX_BYTES + 1] = "";
+    if (node_try(n, "gossip", &peers_request_desc, &(peers_request){0}, 2000, &peers) == ERR_OK)
+        snprintf(where, sizeof where, "%.*s", (int)peers.listen.len, (const char *)peers.listen.p);
+    fprintf(stderr, "The node in %s is up%s%s. Next: cairn invite NAME, or cairn status.\n",
+            n->home.path, where[0] != '\0' ? ", members connect to " : "", where);
+}
+
+static int start_detached(const cmdline *c, node *n)
+{
+    buf state;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        return node_fail("cannot fork: %s", strerror(errno));
+    if (pid == 0)
+        _exit(detached(c, n));
+    buf_init(&state, 1024);
+    bool ready = cmd_wait_ready(n, READY_WAIT_MS, child_gone, &pid, &state);
+    if (ready)
+        say_next_step(n);
+    else
+        node_fail("not everything came up: %.*s (see %s/log/cairn.log and cairn status)",
+                  (int)state.len, state.len > 0 ? (const char *)state.p : "", n->home.path);
+    buf_release(&state);
+    return ready ? 0 : 1;
+}
+
+static bool is_up(node *n)
+{
+    processes_reply reply;
+    return node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 200,
+                    &reply) == ERR_OK;
+}
+
+int cmd_up(const cmdline *c)
+{
+    node n;
+    int status;
+    if (!node_open(&n, cmdline_get(c, "home"), true))
+        return 1;
+    if (is_up(&n)) {
+        status = node_fail("the node in %s is up already (cairn status, cairn down)", n.home.path);
+    } else if (cmdline_has(c, "detach")) {
+        status = start_detached(c, &n);
+    } else {
+        fprintf(stderr,
+                "Starting the node in %s; stop it with Ctrl-C. Elsewhere: cairn invite NAME, cairn "
+                "status.\n",
+                n.home.path);
+        status = supervise(c, &n);
+    }
+    node_close(&n);
+    return status;
+}
+
+/* The lock is free once the supervisor has gone: that is the end to wait for. */
+static bool wait_gone(const node *n)
+{
+    char path[HOME_PATH_MAX];
+    home_path(&n->home, path, "supervisor/lock");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    mono_ms until = {clock_mono().ms + STOP_WAIT_MS};
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0 && clock_mono().ms < until.ms) {
+        struct timespec nap = {0, 10 * 1000 * 1000};
+        nanosleep(&nap, NULL);
+    }
+    bool gone = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return gone;
+}
+
+int cmd_down(const cmdline *c)
+{
+    node n;
+    int status = 0;
+    if (!node_open(&n, cmdline_get(c, "home"), true))
+        return 1;
+    if (node_try(&n, "supervisor", &stop_request_desc, &(stop_request){0}, 3000, NULL) != ERR_OK)
+        status = node_fail("the node in %s is not up", n.home.path);
+    else if (!wait_gone(&n))
+        status = node_fail("the node has not stopped yet: see %s/log/cairn.log", n.home.path);
+    else
+        fprintf(stderr, "The node in %s is down.\n", n.home.path);
+    node_close(&n);
+    return status;
+}

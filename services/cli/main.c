@@ -1,0 +1,210 @@
+/* The table of commands: everything that cairn can be asked, with its options and help. */
+#include "cli/cmd.h"
+
+#ifndef CAIRN_VERSION
+#define CAIRN_VERSION "0.1.0"
+#endif
+
+#define END_OF_OPTIONS                                                                             \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
+
+static const cmdline_option global_options[] = {
+    {"home", 0, OPT_PLAIN, "DIR", NULL,
+     "the node's directory (else CAIRN_HOME, else the XDG state directory)", 0, 0, false},
+    {"json", 0, OPT_PLAIN, NULL, NULL, "print JSON, one object a line", 0, 0, false},
+    {"quiet", 'q', OPT_PLAIN, NULL, NULL, "say nothing but errors on standard error", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option init_options[] = {
+    {"dataset", 0, OPT_PLAIN, "TITLE", NULL, "what the dataset is called", 0, 0, true},
+    {"name", 0, OPT_PLAIN, "NODE", NULL, "what this node is called", 0, 0, true},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option up_options[] = {
+    {"detach", 'd', OPT_PLAIN, NULL, NULL, "go on in the background; return when all is ready", 0,
+     0, false},
+    {"listen", 0, OPT_PLAIN, "ADDR:PORT", NULL,
+     "where members connect; the lobby is one port higher", 0, 0, false},
+    {"peer", 0, OPT_LIST, "HOST:PORT", NULL, "a peer to connect to", 0, 0, false},
+    {"no-discovery", 0, OPT_PLAIN, NULL, NULL, "send and hear no beacons on the LAN", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option invite_options[] = {
+    {"role", 0, OPT_CHOICE, "field|coordinator|reader", "field", "what the joiner may do", 0, 0,
+     false},
+    {"uses", 0, OPT_NUMBER, "N", "1", "how many machines may use it", 1, 1000, false},
+    {"expires", 0, OPT_DURATION, "TIME", "24h", "how long it is valid", 0, 0, false},
+    {"confirm", 0, OPT_PLAIN, NULL, NULL,
+     "wait for the joiner and ask here whether the codes match", 0, 0, false},
+    {"address", 0, OPT_LIST, "HOST:PORT", NULL,
+     "where the joiner finds this node's lobby, instead of what is found", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option join_options[] = {
+    {"name", 0, OPT_PLAIN, "NODE", NULL, "what this machine calls itself (default: its host name)",
+     0, 0, false},
+    END_OF_OPTIONS,
+};
+
+#define ATTRIBUTES                                                                                  \
+    {"at", 0, OPT_PLAIN, "TIME", NULL, "when it happened: 2026-11-20 or 2026-11-20T14:05",          \
+     0,    0, false},                                                                               \
+        {"by", 0, OPT_PLAIN, "PERSON", NULL, "who says so", 0, 0, false},                           \
+        {"why", 0, OPT_PLAIN, "TEXT", NULL, "the reason", 0, 0, false},                             \
+        {"urgent", 'u', OPT_PLAIN, NULL, NULL, "use the express feed: goes before everything else", \
+         0,        0,   false},                                                                     \
+    {                                                                                               \
+        "idem", 0, OPT_PLAIN, "KEY", NULL, "a key that makes a repeated call harmless", 0, 0,       \
+            false                                                                                   \
+    }
+#define FORM                                                                                       \
+    {                                                                                              \
+        "form", 'f', OPT_PLAIN, "FORM", NULL, "the record's form, if two forms have that id", 0,   \
+            0, false                                                                               \
+    }
+#define REPLACES                                                                                   \
+    {                                                                                              \
+        "replaces", 0, OPT_LIST, "REF", NULL,                                                      \
+            "what the screen showed, as FEED:SEQ:PREFIX (default: what is live now)", 0, 0, false  \
+    }
+
+static const cmdline_option create_options[] = {
+    {"id", 0, OPT_PLAIN, "RECORD", NULL, "the record's id (default: a short one is made)", 0, 0,
+     false},
+    ATTRIBUTES,
+    END_OF_OPTIONS,
+};
+static const cmdline_option edit_options[] = {FORM, REPLACES, ATTRIBUTES, END_OF_OPTIONS};
+static const cmdline_option note_options[] = {FORM, ATTRIBUTES, END_OF_OPTIONS};
+static const cmdline_option emit_options[] = {
+    {"expect", 0, OPT_PLAIN, "empty|N", NULL, "append only if the stream has so many events here",
+     0, 0, false},
+    REPLACES,
+    ATTRIBUTES,
+    END_OF_OPTIONS,
+};
+static const cmdline_option show_options[] = {
+    FORM,
+    {"history", 0, OPT_PLAIN, NULL, NULL, "what was replaced too", 0, 0, false},
+    END_OF_OPTIONS,
+};
+static const cmdline_option log_options[] = {
+    {"follow", 'f', OPT_PLAIN, NULL, NULL, "go on as events arrive", 0, 0, false},
+    {"category", 'c', OPT_PLAIN, "NAME", NULL, "only this category", 0, 0, false},
+    {"stream", 's', OPT_PLAIN, "NAME", NULL, "only this stream", 0, 0, false},
+    {"feed", 0, OPT_NUMBER, "FEED", NULL, "only this feed", 0, UINT32_MAX, false},
+    {"after", 0, OPT_NUMBER, "OFFSET", NULL, "only what arrived after this offset", 0, 0, false},
+    END_OF_OPTIONS,
+};
+static const cmdline_option status_options[] = {
+    {"watch", 'w', OPT_PLAIN, NULL, NULL, "again every second", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_row rows[] = {
+    {.name = "init",
+     .group = "A node",
+     .doc = "found a dataset on this machine",
+     .options = init_options,
+     .run = cmd_init,
+     .about = "Makes this node's keys and the dataset's first event. The heir key is printed once: "
+              "keep it on paper."},
+    {.name = "up",
+     .group = "A node",
+     .doc = "run this node's processes",
+     .options = up_options,
+     .run = cmd_up},
+    {.name = "down", .group = "A node", .doc = "stop them, in order", .run = cmd_down},
+    {.name = "status",
+     .group = "A node",
+     .doc = "this node, its processes, its peers, honestly",
+     .options = status_options,
+     .run = cmd_status},
+    {.name = "invite",
+     .group = "Members",
+     .args = "NAME",
+     .doc = "print a token that lets a machine join",
+     .options = invite_options,
+     .run = cmd_invite},
+    {.name = "join",
+     .group = "Members",
+     .args = "TOKEN",
+     .doc = "enrol this machine with the inviting node",
+     .options = join_options,
+     .run = cmd_join},
+    {.name = "member ls", .group = "Members", .doc = "who belongs", .run = cmd_member_ls},
+    {.name = "member remove",
+     .group = "Members",
+     .args = "NAME",
+     .doc = "shut a lost machine out, everywhere",
+     .run = cmd_member_remove},
+    {.name = "create",
+     .group = "Records",
+     .args = "FORM [FIELD=VALUE…]",
+     .doc = "enter a record",
+     .options = create_options,
+     .run = cmd_create},
+    {.name = "set",
+     .group = "Records",
+     .args = "RECORD FIELD=VALUE…",
+     .doc = "change fields; resolves their conflicts",
+     .options = edit_options,
+     .run = cmd_set},
+    {.name = "note",
+     .group = "Records",
+     .args = "RECORD TEXT",
+     .doc = "add a note",
+     .options = note_options,
+     .run = cmd_note},
+    {.name = "delete",
+     .group = "Records",
+     .args = "RECORD",
+     .doc = "mark a record deleted",
+     .options = edit_options,
+     .run = cmd_delete},
+    {.name = "ls", .group = "Reading", .args = "[FORM]", .doc = "list records", .run = cmd_ls},
+    {.name = "show",
+     .group = "Reading",
+     .args = "RECORD",
+     .doc = "one record: values, by whom, when",
+     .options = show_options,
+     .run = cmd_show},
+    {.name = "conflicts",
+     .group = "Reading",
+     .args = "[FORM]",
+     .doc = "which values compete",
+     .run = cmd_conflicts},
+    {.name = "log",
+     .group = "Events",
+     .doc = "the events in order of arrival",
+     .options = log_options,
+     .run = cmd_log},
+    {.name = "emit",
+     .group = "Events",
+     .args = "CATEGORY STREAM KIND [JSON]",
+     .doc = "write any event (JSON - reads standard input)",
+     .options = emit_options,
+     .run = cmd_emit},
+};
+
+int main(int argc, char **argv)
+{
+    static const cmdline_program program = {
+        .name = "cairn",
+        .version = CAIRN_VERSION,
+        .doc = "a dataset for teams that work off the grid",
+        .about = "Every node holds the whole log, signed and append-only; nodes meet when they can "
+                 "and converge on the "
+                 "same records, conflicts on show.",
+        .options = global_options,
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
+    return cmdline_main(&program, argc, argv);
+}
