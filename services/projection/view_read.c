@@ -331,8 +331,9 @@ err_t view_read_canonical(view_reader *r, const canonical_request *req, canonica
     return view_read_end(r, read_lines(r, req, out));
 }
 
-err_t view_digest_begin(view_reader *r)
+err_t view_digest_begin(view_reader *r, uint64_t *position)
 {
+    TRY(view_read_begin(r, position));
     sqlite3_stmt *st = view_rd(r, RD_LINES);
     if (st == NULL)
         return view_sql_err(sqlite3_errcode(r->sql));

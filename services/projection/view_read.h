@@ -22,9 +22,9 @@ err_t view_read_canonical(view_reader *r, const canonical_request *req,
 /* Fills records, conflicts and anomalies. */
 err_t view_read_totals(view_reader *r, view_row *out) CAIRN_CHECK;
 
-/* view_digest in slices: begin once, then step until *done. The reader sees one state of the file until then and
- * should serve nothing else. */
-err_t view_digest_begin(view_reader *r) CAIRN_CHECK;
+/* view_digest in slices: begin once, then step until *done. The reader sees one state of the file, that of *position,
+ * until it is closed, and should serve nothing else. */
+err_t view_digest_begin(view_reader *r, uint64_t *position) CAIRN_CHECK;
 err_t view_digest_step(view_reader *r, size_t max_bytes, bool *done, event_id *digest) CAIRN_CHECK;
 
 #endif

@@ -1,0 +1,112 @@
+/* Inside of follow: shared by follow.c (phases, questions to the store), follow_build.c (the walk over a whole store)
+ * and follow_batch.c (rows by offset). */
+#ifndef CAIRN_FOLLOW_IMPL_H
+#define CAIRN_FOLLOW_IMPL_H
+
+#include "projection/fold_stream.h"
+#include "projection/follow.h"
+#include "projection/touched.h"
+
+#define ASK_MS       20000u /* clnt repeats every 2 s meanwhile */
+#define LONG_POLL_MS 1500u  /* shorter than that repeat, else every poll would be asked twice */
+#define RETRY_MS     2000u  /* after trouble */
+#define READS_MAX    64u    /* streams asked for at once */
+#define TARGETS_MAX  16u    /* stretches of changed rows asked for at once */
+#define STREAM_PAGE  2048u  /* rows per answer when one stream is read */
+
+typedef struct ask ask;
+typedef void ask_taken(follow *f, ask *a, const void *reply);
+
+/* A question on its way to the store. */
+struct ask {
+    follow *f;
+    uint32_t round; /* answers of an earlier round are dropped */
+    ask_taken *take;
+    uint32_t stream; /* index of the touched stream */
+    uint64_t from;   /* first row asked for */
+    kept_rows *kept; /* of a stream that comes in several answers; NULL before the first */
+};
+
+/* A batch that was fetched ahead. */
+typedef struct {
+    bool full;
+    buf raw;
+    rows_reply reply;
+} held_reply;
+
+typedef struct {
+    view_damaged row;
+    bool healed;
+} batch_damaged;
+
+typedef struct {
+    bool open;
+    view_position to; /* after it */
+    touched touched;
+    held_row *rows; /* borrow the frame while it is there */
+    uint32_t n_rows, rows_room;
+    bool members;      /* the roster must be read again */
+    uint64_t *targets; /* offsets that changed rows point to, ascending before they are asked for */
+    uint32_t n_targets, targets_room, next_target;
+    batch_damaged *damaged; /* rows that cannot be assigned to a stream, and those healed */
+    uint32_t n_damaged, damaged_room;
+    uint32_t next_stream, waiting;
+} batch;
+
+struct follow {
+    follow_setup setup;
+    view_db *db;
+    bool fresh, dead, over;
+    follow_end why; /* over */
+    follow_phase phase;
+    uint32_t round, pending;
+    follow_counts counts;
+    mono_ms retry_at; /* 0: no trouble */
+    char trouble[160];
+    uint64_t epoch, head;
+    bool caught_up;
+    view_position at;
+    bool fetching;
+    held_reply held;
+    void (*then)(follow *f); /* after members or forks are read */
+    forks *forks;
+    people *people;
+    fold_stream *fold;
+    uint64_t void_mark; /* that the rows of the file were folded under */
+    kept_rows kept;     /* members being read; in a walk, the stream at the edge of an answer */
+    batch batch;
+    scan_request cursor;
+    uint8_t cursor_category[CATEGORY_MAX_BYTES], cursor_stream[STREAM_MAX_BYTES];
+};
+
+/* Asks; `like` (may be NULL) gives stream, from and kept of the question. Trouble is handled inside. */
+void follow_ask(follow *f, const msg_desc *desc, const void *request, ask_taken *take,
+                const ask *like);
+/* Something of ours failed: rolls back and tries again later, or is over. */
+void follow_trouble(follow *f, err_t e);
+/* Drops all answers under way and what they were for. */
+void follow_drop_round(follow *f);
+void follow_end_for(follow *f, follow_end why);
+void follow_step(follow *f, follow_phase next);
+/* True when the answer belongs to the epoch that this follow began with; else it is over. */
+bool follow_same_epoch(follow *f, uint64_t epoch);
+
+/* Asks for rows of one stream from like->from on. */
+void follow_read_stream(follow *f, bytes category, bytes stream, ask_taken *take, const ask *like);
+/* Reads the roster, then calls `then`. */
+void follow_read_members(follow *f, void (*then)(follow *f));
+/* Loads the feeds that forked, one after the other, then calls `then`. */
+void follow_load_forks(follow *f, void (*then)(follow *f));
+
+/* ---- follow_build.c ---- */
+void follow_scan(follow *f);
+
+/* ---- follow_batch.c ---- */
+void follow_fetch(follow *f);
+void batch_init(batch *b);
+void batch_release(batch *b);
+void batch_drop(follow *f);
+/* Room for one more row behind the last; NULL without memory. */
+held_row *batch_row(batch *b);
+
+#endif
