@@ -36,7 +36,7 @@ typedef struct {
     size_t header;
 } extent;
 
-static bool long_extent(bytes in, extent *out)
+static inline bool long_extent(bytes in, extent *out)
 {
     lead_row row = by_lead[in.p[0] - 0xc0];
     if (row.rest == REST_BAD || in.len < 1u + row.number)
@@ -51,7 +51,7 @@ static bool long_extent(bytes in, extent *out)
 }
 
 /* The first value of `in` without what is inside it; false when it is cut short. */
-static bool one_extent(bytes in, extent *out)
+static inline bool one_extent(bytes in, extent *out)
 {
     if (in.len == 0)
         return false;
@@ -84,10 +84,21 @@ size_t value_length(bytes in)
     return at;
 }
 
+/* A fold looks at nothing but strings and maps: these two tests are worth being cheap. */
+static inline bool leads_str(bytes v)
+{
+    return v.len > 0 && ((v.p[0] & 0xe0) == 0xa0 || (v.p[0] >= 0xd9 && v.p[0] <= 0xdb));
+}
+
+static inline bool leads_map(bytes v)
+{
+    return v.len > 0 && ((v.p[0] & 0xf0) == 0x80 || (v.p[0] & 0xfe) == 0xde);
+}
+
 bool value_str(bytes v, bytes *out)
 {
     extent e;
-    if (value_type(v) != MP_STR || !one_extent(v, &e))
+    if (!leads_str(v) || !one_extent(v, &e))
         return false;
     *out = bytes_of(v.p + e.header, e.bytes - e.header);
     return true;
@@ -96,28 +107,27 @@ bool value_str(bytes v, bytes *out)
 bool value_map_open(bytes v, value_map *out)
 {
     extent e;
-    if (value_type(v) != MP_MAP || !one_extent(v, &e) || e.inside / 2 > v.len)
+    if (!leads_map(v) || !one_extent(v, &e) || e.inside / 2 > v.len)
         return false;
     *out = (value_map){bytes_of(v.p + e.header, v.len - e.header), (uint32_t)(e.inside / 2)};
     return true;
 }
 
-static bool map_take(value_map *m, bytes *out)
-{
-    size_t n = value_length(m->rest);
-    *out = bytes_of(m->rest.p, n);
-    m->rest = bytes_of(m->rest.p + n, m->rest.len - n);
-    return n > 0;
-}
-
 bool value_map_next(value_map *m, bytes *key, bytes *value)
 {
-    bytes raw;
+    extent e;
     if (m->left == 0)
         return false;
     m->left--;
-    if (map_take(m, &raw) && value_str(raw, key) && map_take(m, value))
-        return true;
+    if (leads_str(m->rest) && one_extent(m->rest, &e)) {
+        *key = bytes_of(m->rest.p + e.header, e.bytes - e.header);
+        bytes after = bytes_of(m->rest.p + e.bytes, m->rest.len - e.bytes);
+        size_t n = value_length(after);
+        *value = bytes_of(after.p, n);
+        m->rest = bytes_of(after.p + n, after.len - n);
+        if (n > 0)
+            return true;
+    }
     m->left = 0;
     return false;
 }

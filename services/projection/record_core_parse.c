@@ -3,12 +3,14 @@
 #include "pure/value.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ONE_OF(type) (1u << (type))
 
 /* What a kind writes: one row per kind of the table in record_core.h. */
 typedef struct {
     const char *kind;
+    size_t kind_len;
     record_kind id;
     record_what what;
     const char *name_key;  /* payload key that names the thing; NULL: it has no name */
@@ -21,52 +23,28 @@ typedef struct {
     bool removal;
 } kind_row;
 
+#define NAMED(text) .kind = text, .kind_len = sizeof(text) - 1
+
 static const kind_row unknown = {.id = RECORD_KIND_UNKNOWN};
 static const kind_row kinds[] = {
-    {.kind = "field.set", .id = RECORD_KIND_SET, .what = RECORD_FIELD, .fields = true},
-    {.kind = "record.create",
-     .id = RECORD_KIND_CREATE,
-     .what = RECORD_FIELD,
-     .fields = true,
+    {NAMED("field.set"), .id = RECORD_KIND_SET, .what = RECORD_FIELD, .fields = true},
+    {NAMED("record.create"), .id = RECORD_KIND_CREATE, .what = RECORD_FIELD, .fields = true,
      .existence = true},
-    {.kind = "note.add",
-     .id = RECORD_KIND_NOTE,
-     .what = RECORD_NOTE,
-     .value_key = "text",
+    {NAMED("note.add"), .id = RECORD_KIND_NOTE, .what = RECORD_NOTE, .value_key = "text",
      .types = ONE_OF(MP_STR)},
-    {.kind = "state.set",
-     .id = RECORD_KIND_STATE,
-     .what = RECORD_STATE,
-     .name_key = "machine",
-     .name = "state",
-     .value_key = "state",
-     .types = ONE_OF(MP_STR)},
-    {.kind = "tag.add", .id = RECORD_KIND_TAG_ADD, .what = RECORD_TAG, .name_key = "tag"},
-    {.kind = "tag.remove",
-     .id = RECORD_KIND_TAG_REMOVE,
-     .what = RECORD_TAG,
-     .name_key = "tag",
+    {NAMED("state.set"), .id = RECORD_KIND_STATE, .what = RECORD_STATE, .name_key = "machine",
+     .name = "state", .value_key = "state", .types = ONE_OF(MP_STR)},
+    {NAMED("tag.add"), .id = RECORD_KIND_TAG_ADD, .what = RECORD_TAG, .name_key = "tag"},
+    {NAMED("tag.remove"), .id = RECORD_KIND_TAG_REMOVE, .what = RECORD_TAG, .name_key = "tag",
      .removal = true},
-    {.kind = "set.add",
-     .id = RECORD_KIND_SET_ADD,
-     .what = RECORD_SET,
-     .name_key = "set",
+    {NAMED("set.add"), .id = RECORD_KIND_SET_ADD, .what = RECORD_SET, .name_key = "set",
      .value_key = "value"},
-    {.kind = "counter.add",
-     .id = RECORD_KIND_COUNTER,
-     .what = RECORD_COUNTER,
-     .name_key = "counter",
-     .value_key = "delta",
-     .types = ONE_OF(MP_UINT) | ONE_OF(MP_INT)},
-    {.kind = "attachment.add",
-     .id = RECORD_KIND_ATTACHMENT,
-     .what = RECORD_ATTACHMENT,
-     .name_key = "field",
-     .name = "",
-     .value_key = "hash",
-     .types = ONE_OF(MP_STR) | ONE_OF(MP_BIN),
+    {NAMED("counter.add"), .id = RECORD_KIND_COUNTER, .what = RECORD_COUNTER, .name_key = "counter",
+     .value_key = "delta", .types = ONE_OF(MP_UINT) | ONE_OF(MP_INT)},
+    {NAMED("attachment.add"), .id = RECORD_KIND_ATTACHMENT, .what = RECORD_ATTACHMENT,
+     .name_key = "field", .name = "", .value_key = "hash", .types = ONE_OF(MP_STR) | ONE_OF(MP_BIN),
      .whole = true},
-    {.kind = "record.delete", .id = RECORD_KIND_DELETE, .existence = true, .removal = true},
+    {NAMED("record.delete"), .id = RECORD_KIND_DELETE, .existence = true, .removal = true},
 };
 
 static const uint8_t nil_byte = 0xc0;
@@ -74,7 +52,7 @@ static const uint8_t nil_byte = 0xc0;
 static const kind_row *row_of(bytes kind)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (bytes_is(kind, kinds[i].kind))
+        if (kind.len == kinds[i].kind_len && memcmp(kind.p, kinds[i].kind, kind.len) == 0)
             return &kinds[i];
     return &unknown;
 }
