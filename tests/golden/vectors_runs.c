@@ -11,7 +11,7 @@ static void must(err_t e)
 }
 
 /* One change to the bytes of a good run or bundle. */
-typedef enum { KEEP, FLIP, CUT, GROW, SET, OTHER_DATASET, LIE, LIE_FORM } change;
+typedef enum { KEEP, FLIP, CUT, GROW, SET, UNSEAL, OTHER_DATASET, LIE, LIE_FORM } change;
 
 typedef struct {
     change how;
@@ -29,6 +29,11 @@ static void apply(buf *b, damage d)
         b->p[at] = d.value;
     if (d.how == CUT)
         b->len = at;
+    if (d.how == UNSEAL) { /* a run of one event */
+        b->p[RUN_HEADER_BYTES] = 0;
+        b->len -= SEAL_BYTES;
+        put_u32be(b->p + 20, (uint32_t)(b->len - RUN_HEADER_BYTES));
+    }
     if (d.how == GROW)
         buf_add_u8(b, d.value);
 }
@@ -81,6 +86,7 @@ static const run_row run_rows[] = {
      ERR_OUT_OF_RANGE,
      0,
      0},
+    {"no seal at the end", SOUTH, 8, 9, 0, 0, {UNSEAL, 0, 0}, ERR_UNSEALED, 0, 0},
     {"body no body", NORTH, 3, 7, 0, 0, {SET, 60, 0xc1}, ERR_MALFORMED, 0, 0},
 };
 

@@ -202,3 +202,20 @@ Test(bundle, is_nothing_else)
     cr_expect_eq(feed_all(buf_view(&s.file)), ERR_VERSION);
     buf_release(&s.file);
 }
+
+Test(bundle, believes_none_of_the_counts_at_its_end)
+{
+    prop_rng rng = prop_begin("bundle counts");
+    stick s = make_stick(&rng);
+    for (size_t count = 0; count < 3; count++) {
+        uint8_t *record = s.file.p + s.offset[RUNS], sum[CRYPTO_HASH_BYTES];
+        for (unsigned lie = 0; lie < 2; lie++) {
+            record[8 + 8 * count + 7] ^= 1; /* there and back */
+            crypto_digest(sum, bytes_of(record, 8 + 24));
+            memcpy(record + 8 + 24, sum, CHECKSUM_BYTES);
+            cr_expect_eq(feed_all(buf_view(&s.file)), lie == 0 ? ERR_MALFORMED : ERR_OK,
+                         "count %zu", count);
+        }
+    }
+    buf_release(&s.file);
+}

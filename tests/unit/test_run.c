@@ -305,3 +305,21 @@ Test(run, knows_its_version_codec_and_bounds)
     cr_expect_eq(run_decode(buf_view(&b), &r), ERR_OK);
     buf_release(&b);
 }
+
+Test(run, without_a_seal_at_its_end_is_no_run)
+{
+    prop_rng rng = prop_begin("run unsealed");
+    prop_author a = prop_author_of(1, 3);
+    buf b = buf_for_run();
+    run r;
+    run_item item;
+    prop_run(&rng, &a, 4, 2, 0, &b);
+    cr_assert_eq(run_decode(buf_view(&b), &r), ERR_OK);
+    for (run_iter it = run_items(&r); run_next(&it, &item);)
+        continue;
+    ((uint8_t *)(uintptr_t)item.data.p)[-4] &= 0xbf;
+    b.len -= SEAL_BYTES;
+    put_u32be(b.p + 20, (uint32_t)(b.len - RUN_HEADER_BYTES));
+    cr_expect_eq(run_decode(buf_view(&b), &r), ERR_UNSEALED);
+    buf_release(&b);
+}
