@@ -11,7 +11,8 @@
  * Errors that a write, a commit or begin may return, each a state that can pass: ERR_FULL (no space
  * or the map is full), ERR_READ_ONLY, ERR_IO, ERR_NO_MEMORY. After any of them from put, del or
  * commit the transaction has no effect; abort it (commit has ended it already). ERR_DAMAGED: the
- * database's own structure does not hold. */
+ * database's own structure does not hold; from a cursor: the value cannot be read, but `key` is set
+ * and kv_next goes on. */
 #ifndef CAIRN_STORE_KV_H
 #define CAIRN_STORE_KV_H
 

@@ -1,0 +1,75 @@
+/* A database of either kind for the store's tests; the one in LMDB lives in a directory of its own. */
+#ifndef CAIRN_STORE_FIXTURE_H
+#define CAIRN_STORE_FIXTURE_H
+
+#include "store/store_lmdb.h"
+#include "store/store_mem.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef enum { IN_MEMORY, IN_LMDB } fixture_kind;
+
+typedef struct {
+    fixture_kind kind;
+    char dir[64];
+    store_kv *kv;
+    store_lmdb_info info;
+} fixture;
+
+static inline void fixture_path(const fixture *x, char out[128], const char *below)
+{
+    snprintf(out, 128, "%s/%s", x->dir, below);
+}
+
+static inline err_t fixture_open_lmdb(fixture *x, buf *why)
+{
+    return store_lmdb_open(&x->kv, x->dir, 1ull << 30, &x->info, why);
+}
+
+static inline void fixture_make_dir(fixture *x)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(x->dir, sizeof x->dir, "%.40s/cairn-store-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    cr_assert(mkdtemp(x->dir) != NULL);
+}
+
+static inline void fixture_init(fixture *x, fixture_kind kind)
+{
+    buf why;
+    *x = (fixture){.kind = kind};
+    buf_init(&why, 1024);
+    if (kind == IN_LMDB) {
+        fixture_make_dir(x);
+        cr_assert_eq(fixture_open_lmdb(x, &why), ERR_OK, "%.*s", (int)why.len, (const char *)why.p);
+    } else {
+        x->kv = store_mem_new();
+    }
+    cr_assert(x->kv != NULL);
+    buf_release(&why);
+}
+
+static inline void fixture_remove_dir(const fixture *x)
+{
+    static const char *const files[] = {"log/data.mdb", "log/lock.mdb", "log", "log.new",
+                                        "ballast"};
+    char path[128];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        fixture_path(x, path, files[i]);
+        (void)remove(path);
+    }
+    (void)rmdir(x->dir);
+}
+
+/* The kv itself is freed by whoever owns it by then. */
+static inline void fixture_release(fixture *x)
+{
+    kv_free(x->kv);
+    x->kv = NULL;
+    if (x->kind == IN_LMDB)
+        fixture_remove_dir(x);
+}
+
+#endif

@@ -1,0 +1,246 @@
+/* The store against a plain array, on every storage: random groups of appends (in chain order, twice,
+ * with gaps, forked), verdicts and seals, some groups lost, the store reopened now and then. */
+#include "tests/unit/store_fixture.h"
+#include "tests/unit/store_model.h"
+
+#include "pure/crypto.h"
+
+#define ROWS_MAX 24
+
+typedef struct {
+    fixture x;
+    store_core *s;
+    model m, before; /* now; before the open group */
+    prop_rng r;
+    uint64_t epoch;
+} world;
+
+static const feed_id feeds[] = {1, 2, 3, 0x10002, 0x40003};
+
+static store_opening opening(const world *w)
+{
+    return (store_opening){.inode = 7,
+                           .birth_ns = 8,
+                           .machine = bytes_str("host"),
+                           .random_epoch = 1000 + w->epoch,
+                           .random_incarnation = 40,
+                           .index_lag_max = 16};
+}
+
+static void open_store(world *w)
+{
+    store_opening how = opening(w);
+    cr_assert_eq(store_open(&w->s, w->x.kv, &how), ERR_OK);
+}
+
+static void world_init(world *w, fixture_kind kind, uint64_t variant)
+{
+    cr_assert_eq(crypto_start(), ERR_OK);
+    w->r = prop_begin("store_core");
+    w->r.state += variant << 32;
+    w->epoch = 1;
+    model_init(&w->m);
+    fixture_init(&w->x, kind);
+    open_store(w);
+}
+
+static void world_release(world *w)
+{
+    store_close(&w->s);
+    w->x.kv = NULL;
+    fixture_release(&w->x);
+}
+
+/* As after a crash between two groups. */
+static void reopen(world *w)
+{
+    buf why;
+    buf_init(&why, 1024);
+    store_kv *copy = w->x.kind == IN_MEMORY ? store_mem_copy(w->x.kv) : NULL;
+    store_close(&w->s);
+    w->x.kv = copy;
+    if (w->x.kind == IN_LMDB)
+        cr_assert_eq(fixture_open_lmdb(&w->x, &why), ERR_OK);
+    buf_release(&why);
+    open_store(w);
+}
+
+/* ---- one random request ---- */
+
+static int pick_parent(world *w, feed_id feed)
+{
+    int best = -1;
+    for (int i = 0; i < 6; i++) {
+        int at = w->m.n_events != 0 ? (int)prop_below(&w->r, (uint64_t)w->m.n_events) : -1;
+        if (at >= 0 && w->m.events[at].feed == feed && at > best)
+            best = at;
+    }
+    for (int i = w->m.n_events; i-- > 0;) /* mostly a tip that is held */
+        if (w->m.events[i].feed == feed && model_held(&w->m, i) != 0 &&
+            !model_has_next(&w->m, i, feed) && prop_below(&w->r, 12) != 0)
+            return i;
+    return best;
+}
+
+/* A way down to `event` from some ancestor, as a run would repeat it. */
+static size_t repeat_rows(world *w, model_append_row *rows, size_t n, int event)
+{
+    int way[ROWS_MAX];
+    size_t len = 0, limit = 1 + prop_below(&w->r, ROWS_MAX / 2);
+    for (; event >= 0 && len < limit && n + len < ROWS_MAX; event = w->m.events[event].parent)
+        way[len++] = event;
+    while (len > 0)
+        rows[n++] =
+            (model_append_row){way[--len], prop_below(&w->r, 5) != 0, prop_below(&w->r, 4) == 0};
+    return n;
+}
+
+static size_t random_rows(world *w, model_append_row *rows)
+{
+    size_t n = 0;
+    feed_id feed = feeds[prop_below(&w->r, sizeof feeds / sizeof feeds[0])];
+    int at = pick_parent(w, feed);
+    if (prop_below(&w->r, 4) == 0 && w->m.n_events != 0)
+        n = repeat_rows(w, rows, n, (int)prop_below(&w->r, (uint64_t)w->m.n_events));
+    for (uint64_t more = 1 + prop_below(&w->r, 10); more > 0 && n < ROWS_MAX; more--) {
+        if (prop_below(&w->r, 8) == 0) { /* another feed in between, or a fork within the request */
+            feed = feeds[prop_below(&w->r, sizeof feeds / sizeof feeds[0])];
+            at = pick_parent(w, feed);
+        }
+        if (w->m.n_events == MODEL_BASE_MAX)
+            break;
+        at = model_make(&w->m, &w->r, feed, at);
+        if (prop_below(&w->r, 40) == 0)
+            continue; /* made but not sent: a gap */
+        rows[n++] = (model_append_row){at, prop_below(&w->r, 5) != 0, prop_below(&w->r, 4) == 0};
+        if (prop_below(&w->r, 30) == 0 && n < ROWS_MAX) {
+            rows[n] = rows[prop_below(&w->r, n)];
+            n++;
+        }
+    }
+    return n;
+}
+
+static void append_some(world *w)
+{
+    model_append_row rows[ROWS_MAX];
+    append_row built[ROWS_MAX];
+    seal_sig seals[ROWS_MAX];
+    append_reply out, expected;
+    size_t n = random_rows(w, rows);
+    bool allow = prop_below(&w->r, 3) != 0;
+    model_rows(&w->m, rows, n, built, seals);
+    append_request req = {.rows = MSG_LIST_OF(built, n), .allow_fork = allow};
+    err_t want = model_append(&w->m, rows, n, allow, &expected);
+    err_t got = store_append(w->s, &req, (wall_ms){5}, &out);
+    cr_assert_eq(got, want, "%s, not %s", err_name(got), err_name(want));
+    cr_assert_eq(out.appended, expected.appended);
+    cr_assert_eq(out.duplicates, expected.duplicates);
+    cr_assert_eq(out.first_offset, expected.first_offset);
+}
+
+static void judge_some(world *w)
+{
+    verdict_row rows[8];
+    uint32_t n = (uint32_t)prop_below(&w->r, 8);
+    if (w->m.head == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t offset = 1 + prop_below(&w->r, w->m.head);
+        if (w->m.log[offset - 1].target != 0)
+            offset = w->m.log[offset - 1].target;
+        rows[i] = (verdict_row){.offset = offset, .counts = prop_below(&w->r, 2) == 0};
+    }
+    verdict_request req = {.verdicts = MSG_LIST_OF(rows, n)};
+    cr_assert_eq(store_verdicts(w->s, &req, (wall_ms){6}), ERR_OK);
+    for (uint32_t i = 0; i < n; i++)
+        model_verdict(&w->m, rows[i].offset, rows[i].counts);
+}
+
+static void seal_some(world *w)
+{
+    if (w->m.n_events == 0)
+        return;
+    int event = (int)prop_below(&w->r, (uint64_t)w->m.n_events);
+    const model_event *e = &w->m.events[event];
+    uint64_t held = model_held(&w->m, event);
+    seal_request req = {.feed = e->feed, .seq = e->seq, .id = e->id};
+    model_seal(&req.seal, e);
+    cr_assert_eq(store_seal(w->s, &req), held != 0 ? ERR_OK : ERR_NOT_FOUND);
+    if (held != 0)
+        w->m.log[held - 1].sealed = true;
+}
+
+static void group(world *w)
+{
+    w->before = w->m;
+    cr_assert_eq(store_begin(w->s), ERR_OK);
+    for (uint64_t n = 1 + prop_below(&w->r, 4); n > 0; n--) {
+        uint64_t what = prop_below(&w->r, 10);
+        if (what < 7)
+            append_some(w);
+        else if (what < 9)
+            judge_some(w);
+        else
+            seal_some(w);
+    }
+    if (prop_below(&w->r, 5) != 0) {
+        cr_assert_eq(store_commit(w->s), ERR_OK);
+        return;
+    }
+    /* lost: what was made may still come later */
+    if (w->x.kind == IN_MEMORY && prop_below(&w->r, 2) == 0) {
+        store_mem_fail(w->x.kv, 0, ERR_FULL);
+        cr_assert_eq(store_commit(w->s), ERR_FULL);
+        store_mem_fail(w->x.kv, 0, ERR_OK);
+    } else {
+        store_abort(w->s);
+    }
+    int made = w->m.n_events;
+    memcpy(w->before.events, w->m.events, sizeof w->m.events);
+    w->m = w->before;
+    w->m.n_events = made;
+}
+
+static void scrub_all(world *w)
+{
+    store_scrubbed out;
+    do {
+        err_t e = store_scrub(w->s, 50, (wall_ms){9}, &out);
+        cr_assert_eq(e, ERR_OK, "%s", err_name(e));
+    } while (!out.pass_ended);
+    damage_reply damage;
+    cr_assert_eq(store_damage(w->s, &damage), ERR_OK);
+    cr_assert_eq(damage.rows.n, 0);
+}
+
+static world w;
+
+static void random_history(fixture_kind kind, uint64_t variant, int rounds)
+{
+    world_init(&w, kind, variant);
+    for (int i = 0; i < rounds && w.m.n_events + 60 < MODEL_BASE_MAX; i++) {
+        group(&w);
+        if (prop_below(&w.r, 6) == 0)
+            reopen(&w);
+        if (prop_below(&w.r, 6) == 0)
+            while (store_tend(w.s, 1 + (uint32_t)prop_below(&w.r, 20)))
+                ;
+        if (i % 3 == 0)
+            model_compare(&w.m, w.s, &w.r);
+    }
+    scrub_all(&w);
+    model_compare(&w.m, w.s, &w.r);
+    world_release(&w);
+}
+
+Test(store_core, random_histories_in_memory, .timeout = 100)
+{
+    for (uint64_t variant = 0; variant < 6; variant++)
+        random_history(IN_MEMORY, variant, 60);
+}
+
+Test(store_core, random_history_in_lmdb, .timeout = 100)
+{
+    random_history(IN_LMDB, 6, 60);
+}
