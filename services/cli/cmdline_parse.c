@@ -135,8 +135,7 @@ static int check_value(const cmdline *c, const cmdline_option *o, const char *te
 
 /* What getopt_long wants to know, and back. */
 typedef struct {
-    const cmdline_option **known; /* n */
-    struct option *longs;         /* n + 1 */
+    struct option *longs; /* n + 1, in the order of sources() */
     char *letters;
     size_t n;
 } option_set;
@@ -165,7 +164,6 @@ const cmdline_option *cmdline_option_of(const cmdline *c, const char *name)
 
 static void release_set(option_set *s)
 {
-    free(s->known);
     free(s->longs);
     free(s->letters);
 }
@@ -177,10 +175,8 @@ static bool fill_set(const cmdline *c, bool stop_at_command, option_set *s)
     for (const cmdline_option *const *list = sources(c, lists); *list != NULL; list++)
         for (const cmdline_option *o = *list; o->name != NULL; o++)
             n++;
-    *s = (option_set){.known = calloc(n + 1, sizeof *s->known),
-                      .longs = calloc(n + 1, sizeof *s->longs),
-                      .letters = calloc(2 * n + 3, 1)};
-    if (s->known == NULL || s->longs == NULL || s->letters == NULL)
+    *s = (option_set){.longs = calloc(n + 1, sizeof *s->longs), .letters = calloc(2 * n + 3, 1)};
+    if (s->longs == NULL || s->letters == NULL)
         return false;
     char *letter = s->letters;
     if (stop_at_command)
@@ -189,7 +185,6 @@ static bool fill_set(const cmdline *c, bool stop_at_command, option_set *s)
     for (const cmdline_option *const *list = sources(c, lists); *list != NULL; list++)
         for (const cmdline_option *o = *list; o->name != NULL; o++) {
             int has_arg = cmdline_takes_value(o) ? required_argument : no_argument;
-            s->known[s->n] = o;
             s->longs[s->n] = (struct option){o->name, has_arg, NULL, FIRST_VALUE + (int)s->n};
             s->n++;
             if (o->letter == 0 || strchr(s->letters + 1, o->letter) != NULL)
@@ -201,11 +196,15 @@ static bool fill_set(const cmdline *c, bool stop_at_command, option_set *s)
     return true;
 }
 
-static const cmdline_option *option_by_value(const option_set *s, int value)
+/* What getopt_long calls `value`: a letter, or the place among all options. */
+static const cmdline_option *option_by_value(const cmdline *c, int value)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (value == FIRST_VALUE + (int)i || (value != 0 && value == s->known[i]->letter))
-            return s->known[i];
+    const cmdline_option *lists[4];
+    int place = FIRST_VALUE;
+    for (const cmdline_option *const *list = sources(c, lists); *list != NULL; list++)
+        for (const cmdline_option *o = *list; o->name != NULL; o++, place++)
+            if (value == place || (value != 0 && value == o->letter))
+                return o;
     return NULL;
 }
 
@@ -218,7 +217,7 @@ static int bad_long(const cmdline *c, const option_set *s, const char *text)
     const char *first = NULL;
     cmdline_near near = {.typed = name};
     for (size_t i = 0; i < s->n; i++) {
-        const char *known = s->known[i]->name;
+        const char *known = s->longs[i].name;
         if (strncmp(known, name, strlen(name)) == 0 && first != NULL && strcmp(known, first) != 0)
             return wrong(c, "\"--%s\" can mean --%s or --%s", name, first, known);
         if (strncmp(known, name, strlen(name)) == 0)
@@ -230,7 +229,7 @@ static int bad_long(const cmdline *c, const option_set *s, const char *text)
 
 static int bad_option(const cmdline *c, const option_set *s, int found, char **argv)
 {
-    const cmdline_option *o = option_by_value(s, optopt);
+    const cmdline_option *o = option_by_value(c, optopt);
     if (found == ':')
         return wrong(c, "--%s needs %s behind it", o->name, o->arg);
     if (o != NULL)
@@ -260,7 +259,7 @@ static int read_options(cmdline *c, int argc, char **argv, option_set *s)
     opterr = 0;
     optind = 0; /* glibc: begin anew */
     while ((found = getopt_long(argc, argv, s->letters, s->longs, &index)) != -1) {
-        const cmdline_option *o = found == '?' || found == ':' ? NULL : option_by_value(s, found);
+        const cmdline_option *o = found == '?' || found == ':' ? NULL : option_by_value(c, found);
         if (o == NULL)
             return bad_option(c, s, found, argv);
         int status = take_option(c, o, optarg);
