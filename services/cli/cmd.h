@@ -23,6 +23,8 @@ int cmd_show(const cmdline *c);
 int cmd_conflicts(const cmdline *c);
 int cmd_log(const cmdline *c);
 int cmd_status(const cmdline *c);
+int cmd_import(const cmdline *c);
+int cmd_export(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)

@@ -2,6 +2,7 @@
  * showed: --replaces says it, else it is what is live here at this moment, the own last write included. */
 #include "cli/cmd.h"
 #include "cli/infer.h"
+#include "cli/live_refs.h"
 #include "cli/mpjson.h"
 #include "cli/out.h"
 #include "pure/value.h"
@@ -15,10 +16,8 @@ typedef struct {
     node n;
     const cmdline *line;
     buf payload, attributes, json;
-    ref_row refs[REPLACES_MAX];
-    size_t n_refs;
+    live_refs live;
     char form[CATEGORY_MAX_BYTES + 1], record[STREAM_MAX_BYTES + 1];
-    buf replaced; /* words: whose values of when */
 } edit;
 
 static bool edit_open(edit *e, const cmdline *c)
@@ -27,7 +26,7 @@ static bool edit_open(edit *e, const cmdline *c)
     buf_init(&e->payload, EVENT_MAX_BYTES);
     buf_init(&e->attributes, EVENT_MAX_BYTES);
     buf_init(&e->json, 4 * EVENT_MAX_BYTES);
-    buf_init(&e->replaced, EVENT_MAX_BYTES);
+    live_refs_init(&e->live);
     return node_open(&e->n, cmdline_get(c, "home"), true);
 }
 
@@ -37,7 +36,7 @@ static int edit_close(edit *e, int status)
     buf_release(&e->payload);
     buf_release(&e->attributes);
     buf_release(&e->json);
-    buf_release(&e->replaced);
+    live_refs_release(&e->live);
     return status;
 }
 
@@ -78,75 +77,26 @@ static int put_attributes(edit *e)
 
 /* ---- what is replaced ---- */
 
-static bool known_ref(const edit *e, const write_row *w)
-{
-    for (size_t i = 0; i < e->n_refs; i++)
-        if (e->refs[i].feed == w->feed && e->refs[i].seq == w->seq &&
-            e->refs[i].prefix == w->prefix)
-            return true;
-    return false;
-}
-
-static void describe_replaced(edit *e, const write_row *w)
-{
-    char value[60], when[32];
-    out_short(value, sizeof value, w->value);
-    clock_text(when, w->wall_ms, false);
-    buf_addf(&e->replaced, "  replaces %.*s%s\"%s\" by %.*s of %s\n", (int)w->name.len,
-             (const char *)w->name.p, w->name.len > 0 ? " = " : "", value, (int)w->author.len,
-             (const char *)w->author.p, when);
-}
-
-/* `keys` is the payload map whose keys are the fields that this event writes; NULL for all of the record. */
-static bool touches(const buf *keys, const write_row *w)
-{
-    value_map m;
-    bytes key, value;
-    if (keys == NULL)
-        return true;
-    if (!bytes_is(w->what, "field") || !value_map_open(buf_view(keys), &m))
-        return false;
-    while (value_map_next(&m, &key, &value))
-        if (bytes_eq(key, w->name))
-            return true;
-    return false;
-}
-
-static int collect_live(edit *e, const record_reply *r, const buf *keys)
-{
-    msg_list writes = r->writes;
-    write_row w;
-    while (msg_list_next(&write_row_desc, &writes, &w)) {
-        if (!w.live || !touches(keys, &w))
-            continue;
-        describe_replaced(e, &w);
-        if (known_ref(e, &w))
-            continue;
-        if (e->n_refs == REPLACES_MAX)
-            return node_fail(
-                "more than %u live values would be replaced at once: set fewer fields at a time",
-                REPLACES_MAX);
-        e->refs[e->n_refs++] = (ref_row){.feed = w.feed, .seq = w.seq, .prefix = w.prefix};
-    }
-    return 0;
-}
-
 static int given_refs(edit *e)
 {
     const char *text;
-    for (size_t i = 0; (text = cmdline_nth(e->line, "replaces", i)) != NULL; i++) {
-        uint32_t feed;
-        uint64_t seq;
-        uint16_t prefix;
-        if (e->n_refs == REPLACES_MAX || !out_ref_parse(text, &feed, &seq, &prefix)) {
+    for (size_t i = 0; (text = cmdline_nth(e->line, "replaces", i)) != NULL; i++)
+        if (live_refs_add(&e->live, text) != ERR_OK) {
             node_fail("--replaces takes at most %u references like 3:17:a1b2 (from cairn show "
                       "--json), not \"%s\"",
                       REPLACES_MAX, text);
             return 2;
         }
-        e->refs[e->n_refs++] = (ref_row){.feed = feed, .seq = seq, .prefix = prefix};
-    }
     return 0;
+}
+
+static int take_live(edit *e, const record_reply *r, bytes fields)
+{
+    if (live_refs_take(&e->live, r, fields) == ERR_OK)
+        return 0;
+    return node_fail(
+        "more than %u live values would be replaced at once: set fewer fields at a time",
+        REPLACES_MAX);
 }
 
 /* The view up to the log's head, so that one's own last write is always seen. */
@@ -167,12 +117,13 @@ static int read_record(edit *e, record_reply *r)
     return 0;
 }
 
-static int prepare_edit(edit *e, const buf *keys, bool replaces)
+/* `fields` is the payload map whose keys are written; empty for all of the record. */
+static int prepare_edit(edit *e, bytes fields, bool replaces)
 {
     record_reply r;
     int status = read_record(e, &r);
     if (status == 0 && replaces)
-        status = cmdline_has(e->line, "replaces") ? given_refs(e) : collect_live(e, &r, keys);
+        status = cmdline_has(e->line, "replaces") ? given_refs(e) : take_live(e, &r, fields);
     return status == 0 ? put_attributes(e) : status;
 }
 
@@ -195,8 +146,8 @@ static void print_written(edit *e, const emitted_row *w, const char *form)
         out_str(&e->json, "record", w->stream.len > 0 ? w->stream : bytes_str(e->record));
         out_cstr(&e->json, "ref", ref);
         out_begin(&e->json, "replaces", '[');
-        for (size_t i = 0; i < e->n_refs; i++) {
-            out_ref_full(ref, e->refs[i].feed, e->refs[i].seq, e->refs[i].prefix);
+        for (size_t i = 0; i < e->live.n; i++) {
+            out_ref_full(ref, e->live.refs[i].feed, e->live.refs[i].seq, e->live.refs[i].prefix);
             out_cstr(&e->json, NULL, ref);
         }
         out_end(&e->json, ']');
@@ -205,8 +156,8 @@ static void print_written(edit *e, const emitted_row *w, const char *form)
     }
     bytes name = w->stream.len > 0 ? w->stream : bytes_str(e->record);
     printf("%.*s\n", (int)name.len, (const char *)name.p);
-    if (e->replaced.len > 0 && !cmdline_has(e->line, "quiet"))
-        fprintf(stderr, "%.*s", (int)e->replaced.len, (const char *)e->replaced.p);
+    if (e->live.words.len > 0 && !cmdline_has(e->line, "quiet"))
+        fprintf(stderr, "%.*s", (int)e->live.words.len, (const char *)e->live.words.p);
 }
 
 /* `expect` is `empty`, a number or NULL. */
@@ -221,7 +172,7 @@ static int write_event(edit *e, const char *form, const char *record, const char
                     .kind = bytes_str(kind),
                     .payload = buf_view(&e->payload),
                     .attributes = buf_view(&e->attributes),
-                    .replaces = MSG_LIST_OF(e->refs, e->n_refs)};
+                    .replaces = MSG_LIST_OF(e->live.refs, e->live.n)};
     emit_request req = {.feed_class = cmdline_has(e->line, "urgent") ? 1 : 0,
                         .idem = bytes_str(given != NULL ? given : idem),
                         .events = MSG_LIST_OF(&row, 1)};
@@ -271,7 +222,7 @@ int cmd_set(const cmdline *c)
     if (edit_open(&e, c)) {
         status = take_fields(&e, 1);
         if (status == 0)
-            status = prepare_edit(&e, &e.payload, true);
+            status = prepare_edit(&e, buf_view(&e.payload), true);
         if (status == 0)
             status = write_event(&e, e.form, e.record, "field.set", NULL);
     }
@@ -286,7 +237,7 @@ int cmd_note(const cmdline *c)
         mp_put_map(&e.payload, 1);
         mp_put_cstr(&e.payload, "text");
         mp_put_cstr(&e.payload, cmdline_arg(c, 1));
-        status = prepare_edit(&e, NULL, false);
+        status = prepare_edit(&e, bytes_of(NULL, 0), false);
         if (status == 0)
             status = write_event(&e, e.form, e.record, "note.add", NULL);
     }
@@ -299,7 +250,7 @@ int cmd_delete(const cmdline *c)
     int status = 1;
     if (edit_open(&e, c)) {
         mp_put_map(&e.payload, 0);
-        status = prepare_edit(&e, NULL, true);
+        status = prepare_edit(&e, bytes_of(NULL, 0), true);
         if (status == 0)
             status = write_event(&e, e.form, e.record, "record.delete", NULL);
     }

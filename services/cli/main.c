@@ -107,6 +107,26 @@ static const cmdline_option status_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option import_options[] = {
+    {"form", 'f', OPT_PLAIN, "FORM", NULL, "the form that the rows are records of", 0, 0, true},
+    {"key", 'k', OPT_PLAIN, "COLUMN", NULL,
+     "column that names the record; a changed row becomes an edit", 0, 0, false},
+    {"at", 0, OPT_PLAIN, "COLUMN", NULL, "column that says when it happened", 0, 0, false},
+    {"dates", 0, OPT_CHOICE, "mdy|dmy|iso", "mdy", "how dates with slashes are meant: 4/7/2019", 0,
+     0, false},
+    {"delimiter", 0, OPT_PLAIN, "CHARACTER", ",", "what stands between cells", 0, 0, false},
+    END_OF_OPTIONS,
+};
+static const cmdline_option export_command_options[] = {
+    {"format", 0, OPT_CHOICE, "csv|ndjson|geojson|canonical", "csv", "what to write", 0, 0, false},
+    {"output", 'o', OPT_PLAIN, "FILE", NULL, "write there instead of standard output", 0, 0, false},
+    {"record-id", 0, OPT_PLAIN, NULL, NULL, "csv: also a column _record", 0, 0, false},
+    {"lat", 0, OPT_PLAIN, "FIELD", NULL, "geojson: field of the latitude (default: found by name)",
+     0, 0, false},
+    {"lon", 0, OPT_PLAIN, "FIELD", NULL, "geojson: field of the longitude", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_row rows[] = {
     {.name = "init",
      .group = "A node",
@@ -180,6 +200,18 @@ static const cmdline_row rows[] = {
      .args = "[FORM]",
      .doc = "which values compete",
      .run = cmd_conflicts},
+    {.name = "import",
+     .group = "Files",
+     .args = "FILE",
+     .doc = "take a CSV file in: a record per row (- reads standard input)",
+     .options = import_options,
+     .run = cmd_import},
+    {.name = "export",
+     .group = "Files",
+     .args = "[FORM]",
+     .doc = "write records for spreadsheets, maps and programs",
+     .options = export_command_options,
+     .run = cmd_export},
     {.name = "log",
      .group = "Events",
      .doc = "the events in order of arrival",
