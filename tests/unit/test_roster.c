@@ -497,6 +497,29 @@ Test(roster, nobody_else_replaces_the_founder)
     roster_free(&r);
 }
 
+static void check_numbers(const world *w, const roster *r)
+{
+    (void)w;
+    member_key founder = world_key(NEW_FOUNDER), key4 = world_key(KEY4);
+    cr_assert_eq(roster_free_number(r, 1, &founder), 6, "outside of the range, 5 is in use");
+    cr_assert_eq(roster_free_number(r, 4, &key4), 3);
+    cr_assert_eq(roster_free_range(r, 10), 6, "what was granted after the cut is none");
+    founder = founder_key();
+    cr_assert_eq(roster_free_number(r, 1, &founder), 0, "replaced");
+}
+
+Test(roster, free_numbers_and_ranges)
+{
+    static world w;
+    world_begin(&w);
+    int a = world_coordinator(&w, 0, 4, KEY4, 2, 4);
+    a = world_member(&w, 1, FOUNDER, a, 5, KEY5, ROSTER_ROLE_FIELD);
+    (void)world_member(&w, 4, KEY4, -1, 2, KEY2, ROSTER_ROLE_FIELD);
+    (void)world_coordinator(&w, a, 5, KEY5, 7, 900);
+    (void)world_replace(&w, HEIR, -1, NEW_FOUNDER, NEW_HEIR, HEADS(a));
+    in_every_order(&w, check_numbers);
+}
+
 /* ---- what is shown, erasures, bad events ---- */
 
 static void check_newest_is_shown(const world *w, const roster *r)
