@@ -1,0 +1,6 @@
+#include "gossip/gossip_shell.h"
+
+int main(int argc, char **argv)
+{
+    return service_main(&gossip_def, argc, argv);
+}
