@@ -25,6 +25,7 @@ int cmd_log(const cmdline *c);
 int cmd_status(const cmdline *c);
 int cmd_import(const cmdline *c);
 int cmd_export(const cmdline *c);
+int cmd_demo(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)

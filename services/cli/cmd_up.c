@@ -21,7 +21,7 @@
 static int supervise(const cmdline *c, const node *n)
 {
     static char name[] = "cairn-supervisor", home[] = "--home", listen[] = "--listen",
-                peer[] = "--peer", quiet[] = "--no-discovery";
+                peer[] = "--peer", quiet[] = "--no-discovery", alone[] = "--no-lan";
     char *args[ARGS_MAX] = {name, home, (char *)n->home.path};
     int k = 3;
     if (cmdline_get(c, "listen") != NULL) {
@@ -34,6 +34,8 @@ static int supervise(const cmdline *c, const node *n)
     }
     if (cmdline_has(c, "no-discovery"))
         args[k++] = quiet;
+    if (cmdline_has(c, "no-lan"))
+        args[k++] = alone;
     args[k] = NULL;
     return service_main(&supervise_def, k, args);
 }
@@ -74,6 +76,20 @@ static bool is_ready(node *n, const char *name, uint32_t wait_ms, buf *state)
     return false;
 }
 
+/* Not started because nobody wanted it (--no-lan)? */
+static bool is_left_out(node *n, const char *name)
+{
+    processes_reply reply;
+    process_row row;
+    if (node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply) !=
+        ERR_OK)
+        return false;
+    while (msg_list_next(&process_row_desc, &reply.processes, &row))
+        if (bytes_is(row.name, name))
+            return bytes_is(row.state, "stopped");
+    return false;
+}
+
 /* A process that failed for good will not become ready by waiting. */
 static bool has_failed(node *n, buf *state)
 {
@@ -96,7 +112,7 @@ bool cmd_wait_ready(node *n, uint32_t wait_ms, int (*gone)(void *ctx), void *ctx
 {
     mono_ms until = {clock_mono().ms + wait_ms};
     for (size_t i = 0; i < SUPERVISE_PROCESSES;) {
-        if (is_ready(n, supervise_names[i], 300, state)) {
+        if (is_left_out(n, supervise_names[i]) || is_ready(n, supervise_names[i], 300, state)) {
             i++;
             continue;
         }

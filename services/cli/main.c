@@ -31,6 +31,8 @@ static const cmdline_option up_options[] = {
      "where members connect; the lobby is one port higher", 0, 0, false},
     {"peer", 0, OPT_LIST, "HOST:PORT", NULL, "a peer to connect to", 0, 0, false},
     {"no-discovery", 0, OPT_PLAIN, NULL, NULL, "send and hear no beacons on the LAN", 0, 0, false},
+    {"no-lan", 0, OPT_PLAIN, NULL, NULL, "no network at all: neither listen nor connect", 0, 0,
+     false},
     END_OF_OPTIONS,
 };
 
@@ -127,6 +129,13 @@ static const cmdline_option export_command_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option demo_options[] = {
+    {"seed", 0, OPT_NUMBER, "N", "1", "vary what the teams write", 0, 0, false},
+    {"keep", 0, OPT_PLAIN, NULL, NULL, "leave the nodes up and their directories there", 0, 0,
+     false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_row rows[] = {
     {.name = "init",
      .group = "A node",
@@ -200,6 +209,11 @@ static const cmdline_row rows[] = {
      .args = "[FORM]",
      .doc = "which values compete",
      .run = cmd_conflicts},
+    {.name = "demo",
+     .group = "A node",
+     .doc = "see a camp part, work, meet and converge, in a minute",
+     .options = demo_options,
+     .run = cmd_demo},
     {.name = "import",
      .group = "Files",
      .args = "FILE",

@@ -250,6 +250,7 @@ static const service_option options[] = {
     {"listen", "ADDR:PORT", "passed on to gossip"},
     {"peer", "HOST:PORT", "passed on to gossip; may be given several times"},
     {"no-discovery", NULL, "passed on to gossip"},
+    {"no-lan", NULL, "do not start gossip: nothing listens, nothing connects"},
 };
 
 static err_t supervise_start(service *s, void **self, buf *why)
@@ -262,6 +263,11 @@ static err_t supervise_start(service *s, void **self, buf *why)
     v->since_ms = clock_wall().ms;
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
         v->children[i] = (child){.name = supervise_names[i], .pidfd = -1, .since_ms = v->since_ms};
+    if (service_opt(s, "no-lan", 0) != NULL) {
+        child *gossip = &v->children[SUPERVISE_PROCESSES - 1];
+        gossip->state = CHILD_STOPPED;
+        snprintf(gossip->why, sizeof gossip->why, "not started: --no-lan");
+    }
     *self = v;
     service_wake(s, clock_mono());
     return ERR_OK;
@@ -302,7 +308,7 @@ static bool supervise_health(void *self, buf *state)
 {
     const supervisor *v = self;
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        if (v->children[i].state != CHILD_UP)
+        if (v->children[i].state != CHILD_UP && v->children[i].state != CHILD_STOPPED)
             buf_addf(state, "%s%s %s", state->len > 0 ? "; " : "", v->children[i].name,
                      v->children[i].why);
     return state->len == 0;

@@ -139,6 +139,14 @@ static err_t add_event(judging *j, uint32_t i, const run_item *item, const event
     return ERR_OK;
 }
 
+/* The one event that a new store is given before anything else: it counts by being the dataset. */
+static bool is_genesis(const judging *j)
+{
+    return j->run.feed == ROSTER_FOUNDER_FEED && j->run.first_seq == 1 &&
+           roster_members(j->c->roster) == 0 &&
+           memcmp(j->c->ids[0].b, j->c->identity.dataset.b, EVENT_ID_BYTES) == 0;
+}
+
 static err_t fill_batch(judging *j, uint32_t held)
 {
     run_iter it = run_items(&j->run);
@@ -147,6 +155,8 @@ static err_t fill_batch(judging *j, uint32_t held)
     uint32_t from = j->mend ? 0 : held, last = j->verdict.sealed - 1;
     uint64_t cut = roster_cut(j->c->roster, j->run.feed, &j->author, j->run.first_seq + last,
                               &j->c->ids[last], NULL);
+    if (is_genesis(j) && cut == 0)
+        cut = 1;
     if (j->run.first_seq == 1) { /* what row 1 follows depends on the key, not on the header */
         chain_start(&prev, &j->c->identity.dataset, j->run.feed, &j->author);
         if (j->run.feed == ROSTER_FOUNDER_FEED &&
@@ -206,7 +216,7 @@ static err_t advance_tip(judging *j, merge_tip *tip)
 static void notice_own(judging *j)
 {
     merge_core *c = j->c;
-    if (feed_member(j->run.feed) == c->identity.self &&
+    if (!is_genesis(j) && feed_member(j->run.feed) == c->identity.self &&
         (feed_incarnation(j->run.feed) & 0xfffcu) == c->incarnation &&
         memcmp(j->author.b, c->identity.signer.public.b, sizeof j->author.b) == 0)
         c->overtaken = true;

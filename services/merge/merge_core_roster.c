@@ -288,6 +288,8 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
     for (size_t i = 0; i < b->n; i++)
         if (!same_chain_goes_on(b, i))
             merge_kept_arrived(c, b->rows[i].feed, b->rows[i].seq);
+    if (b->roster && !b->local && b->rows[0].feed == ROSTER_FOUNDER_FEED && b->rows[0].seq == 1)
+        merge_local_reset(c); /* the founder's own feed goes on after genesis */
     merge_front_changed(c);
     return merge_roster_apply(c);
 }
