@@ -3,20 +3,19 @@
  * peer_frontier, peer_want (proto/peer.def); here is what goes into them and what follows from
  * them. A link is symmetric; each side wants for itself.
  *
- *     A                                        B
- *     digest ───────────────────────────────▶  equal: answers with its own digest, done (one round
- * trip) ◀─────────────────────── buckets  different and large (else entries of all buckets at once)
- *     entries of the differing buckets, reply ▶
- *            ◀──────────────────────  entries  now both know both
- *     wants of what is not held ────────────▶  runs …
+ *     A                                       B
+ *     digest ──────────────────────────────▶  equal: its own digest, and that was all
+ *            ◀──────────────────────────────  else buckets, or all entries if they are few
+ *     entries of the differing buckets ────▶
+ *            ◀──────────────────────────────  entries of the same buckets: now both know both
+ *     wants of what is not held ───────────▶  runs …
  */
 #ifndef CAIRN_RECONCILE_H
 #define CAIRN_RECONCILE_H
 
 #include "pure/frontier.h"
 
-/* Below this many entries all of them cost less than a message with 64 bucket digests (9 bytes
- * each). */
+/* So few entries cost less than a message with 64 bucket digests of 9 bytes. */
 #define RECONCILE_SMALL 12u
 
 /* Bit i set: bucket i differs. All bits when no bucket differs although the digests did (somebody

@@ -3,15 +3,16 @@
  *
  * Titles, each judged from the ones above it only, so the least set reached from genesis is found
  * in four passes and no verdict can depend on itself:
- *   1. heirs and founders: genesis names a founder's key and an heir's; founder.replace in feed 1
- * under an heir's key names the next ones. Nothing cuts these events, so this part only grows.
- *   2. cuts of founders: a founder.replace leaves of the keys it replaces only what leads to its
- * heads.
- *   3. what founders do within their cuts: add, grant, remove. Number 1 itself is neither added nor
- * removed.
- *   4. what coordinators add: by a number and key that a founder granted ranges, within the cuts of
- * its number. A cut is a question about the chain of the event and the listed heads (chain_view),
- * never about verdicts.
+ *
+ * 1. Heirs and founders: genesis names a founder's key and an heir's; founder.replace in feed 1
+ *    under an heir's key names the next ones. Nothing cuts these events: this part only grows.
+ * 2. Cuts of founders: a founder.replace leaves of the keys it replaces what leads to its heads.
+ * 3. What founders do within their cuts: add, grant, remove. Number 1 is neither added nor removed.
+ * 4. What coordinators add: by a number and key that a founder granted ranges, within the cuts of
+ *    its number.
+ *
+ * A cut is a question about the chain of the event and the listed heads (chain_view), never about
+ * verdicts. Adds by coordinators grant nothing, so judging again after a new event ends at once.
  *
  * Rules: two keys under one number are two chains; adds of one key unite (ranges unite, the
  * strongest role holds); an add never lifts a removal: a removed machine joins under a new number.
@@ -36,8 +37,7 @@ typedef struct roster roster;
 roster *roster_new(const dataset_id *dataset, const chain_view *view, uint64_t seed);
 void roster_free(roster **r);
 
-/* One event of category "cairn", stream "members", admitted or about to be. Everything is copied.
- */
+/* One event of category "cairn", stream "members"; `view` already shows it as held. All is copied. */
 typedef struct {
     feed_id feed;
     uint64_t seq;
@@ -78,8 +78,10 @@ uint64_t roster_cut(const roster *r, feed_id feed, const member_key *key, uint64
  * or leads to a listed head (whether it counts or not): ROSTER_COUNTS; else why not. */
 roster_verdict_t roster_admits(const roster *r, feed_id feed, const member_key *key,
                                uint64_t first_seq);
-/* Keys whose chains may stand in this feed (also cut ones; for feed 1 also heirs): a run is by one
- * of these or it is dropped. Returns how many there are, writes at most max, in order of key. */
+/* Keys whose chains may stand in this feed or once might: also of removed, orphaned and reading
+ * members, for feed 1 also heirs. A run is by one of these or it is dropped; whether it is let in now
+ * says roster_admits. No key ever leaves, so what is stored keeps its author. Returns how many there
+ * are, writes at most max, in order of key. */
 size_t roster_author(const roster *r, feed_id feed, member_key *out, size_t max);
 /* A reference from an event of `from` to (feed, seq) counts as none: seq lies in a fork that a
  * removal lists. */

@@ -1,19 +1,22 @@
 /* Payloads of the roster's events: category "cairn", stream "members", in the writer's routine
- * feed. Maps with sorted keys; keys not named here are ignored, so that later versions may add
- * some.
+ * feed. Maps with sorted keys; keys not named here are ignored, so that later versions may add some.
  *
- *   genesis          {heir: bin 32, key: bin 32, name: str, random: bin 16, sealing?: bin 32,
- * title: str, transport: bin 32}                        feed 1, seq 1, by `key`; its id is the
- * dataset id member.add       {key: bin 32, name: str, number: u16, numbers?: [lo, hi], role:
- * "coordinator" | "field" | "reader", sealing?: bin 32, transport: bin 32}    `numbers` only means
- * something for coordinators that a founder adds; one added by a coordinator counts as field
- *   member.remove    {forks: [[incarnation, seq] …], heads: [[incarnation, seq, id] …], number:
- * u16, supersedes: [id …]} founder.replace  {heads: [[incarnation, seq, id] …], heir: bin 32, key:
- * bin 32, name?: str, sealing?: bin 32, transport?: bin 32}                       feed 1, by an
- * heir; `key` is the successor's
+ *   genesis          feed 1, seq 1, by `key`; its id is the dataset id
+ *       heir: bin 32, key: bin 32, name: str, random: bin 16, sealing?: bin 32, title: str,
+ *       transport: bin 32
+ *   member.add       `numbers` grants a range to a coordinator, if a founder adds it; one that a
+ *                    coordinator adds counts as field
+ *       key: bin 32, name: str, number: u16, numbers?: [lo, hi],
+ *       role: "coordinator" | "field" | "reader", sealing?: bin 32, transport: bin 32
+ *   member.remove
+ *       forks: [[incarnation, seq] …], heads: [[incarnation, seq, id] …], number: u16,
+ *       supersedes: [id …]
+ *   founder.replace  feed 1, by an heir; `key` is the successor's
+ *       heads: [[incarnation, seq, id] …], heir: bin 32, key: bin 32, name?: str,
+ *       sealing?: bin 32, transport?: bin 32
  *
- * `incarnation` is the upper 16 bits of a feed, class included (rules.md 7). At most
- * ROSTER_LIST_MAX rows a list. */
+ * `incarnation` is the upper 16 bits of a feed, class included (rules.md 7). A list has at most
+ * ROSTER_LIST_MAX rows. */
 #ifndef CAIRN_ROSTER_EVENT_H
 #define CAIRN_ROSTER_EVENT_H
 

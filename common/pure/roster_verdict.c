@@ -199,12 +199,19 @@ static void keep_key(member_key *out, size_t n, size_t max, const member_key *ke
         out[i] = *key;
 }
 
+/* Once true it stays so, whoever is removed later: what is stored keeps its author. */
+static bool ever_admitted(const person *p, feed_id feed)
+{
+    return p->at->number == ROSTER_FOUNDER_NUMBER ? p->founder || is_heirs_feed(p, feed)
+                                                  : p->reached > 0;
+}
+
 size_t roster_author(const roster *r, feed_id feed, member_key *out, size_t max)
 {
     size_t n = 0;
     const slot *s = roster_slot(r, feed_member(feed));
     for (const person *p = s ? s->people : NULL; p; p = p->next)
-        if (place(p, feed) == ROSTER_COUNTS)
+        if (ever_admitted(p, feed))
             keep_key(out, n++, max, &p->key);
     return n;
 }

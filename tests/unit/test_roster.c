@@ -169,7 +169,10 @@ static void check_stolen_coordinator(const world *w, const roster *r)
     cr_assert_eq(roster_by_transport_key(r, &t10)->number, 10);
     member_key key4 = world_key(KEY4), keys[2];
     cr_assert_eq(roster_author(r, 4, keys, 2), 1);
-    cr_assert_eq(roster_author(r, 12, keys, 2), 0);
+    cr_assert_eq(roster_author(r, 12, keys, 2), 1, "what is stored keeps its author");
+    cr_assert_eq(roster_author(r, 13, keys, 2), 0);
+    member_key key5 = world_key(KEY5);
+    cr_assert_eq(roster_admits(r, 12, &key5, 1), ROSTER_ORPHANED);
     cr_assert_eq(roster_admits(r, 4, &key4, 1), ROSTER_COUNTS);
     cr_assert_eq(roster_admits(r, 4, &key4, 2), ROSTER_REMOVED);
     cr_assert_eq(roster_admits(r, 0x00040004, &key4, 1), ROSTER_REMOVED, "unlisted incarnation");

@@ -346,6 +346,24 @@ static void compare_members(const world *w, const roster *r)
     }
 }
 
+static void compare_authors(const world *w, const roster *r)
+{
+    oracle o = ask(w, false);
+    for (member_no number = 1; number < NUMBERS; number++)
+        for (int express = 0; express < 2; express++) {
+            feed_id feed = (feed_id)express << 16 | number;
+            member_key keys[KEYS];
+            size_t n = roster_author(r, feed, keys, KEYS), at = 0;
+            for (int k = 0; k < KEYS; k++) {
+                bool may = number == 1 ? is_founder(&o, k) || (!express && o.heir[k])
+                                       : is_added(&o, number, k, WRITERS | READERS);
+                cr_assert(!may || memcmp(keys[at].b, world_key(k).b, sizeof keys[at].b) == 0);
+                at += may;
+            }
+            cr_assert_eq(n, at);
+        }
+}
+
 static void compare_references(const world *w, const roster *r)
 {
     for (member_no n = 1; n < NUMBERS; n++)
@@ -388,6 +406,7 @@ static void compare(const world *w, const roster *r)
     compare_verdicts(w, r);
     compare_cuts(w, r);
     compare_members(w, r);
+    compare_authors(w, r);
     compare_references(w, r);
     compare_wanted(w, r);
 }
