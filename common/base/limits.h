@@ -75,6 +75,7 @@
 #define GOSSIP_FLIGHT_MAX_MS    120000u /* without a run of one want, however busy the link */
 #define GOSSIP_COMPARE_MS       5000u   /* a comparison without an answer is begun again */
 #define GOSSIP_RECHECK_MS       30000u  /* frontiers that still differ are compared again */
+#define GOSSIP_ASK_MS           250u    /* a question that merge could not answer is asked again */
 #define GOSSIP_NEWS_MS          20u     /* least time between two news on one link */
 #define GOSSIP_GRUDGE_MS        1000u   /* first pause after a failure; doubles each time */
 #define GOSSIP_GRUDGE_MAX_MS    600000u

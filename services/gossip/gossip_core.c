@@ -283,7 +283,7 @@ void gossip_no_frontier(gossip_core *c, mono_ms now)
 {
     c->asking = false;
     c->ask_again = true;
-    c->ask_ms = now.ms + GOSSIP_GRUDGE_MS;
+    c->ask_ms = now.ms + GOSSIP_ASK_MS;
     c->asked--; /* what waits for this answer waits for the next one */
     gossip_wake_at(c, c->ask_ms);
 }

@@ -255,11 +255,18 @@ static void warn_clock(const lan_link *l, uint64_t theirs_ms)
              ours_ms > theirs_ms ? "behind" : "ahead of");
 }
 
+/* An IPv4 address that came in by an IPv6 socket. */
+static const char *plain_host(const char *from)
+{
+    return strncmp(from, "::ffff:", 7) == 0 ? from + 7 : from;
+}
+
 static void remember(gossip_shell *g, const lan_link *l, uint16_t port, const char *from)
 {
     char address[ADDRESS_MAX_BYTES + 1];
     if (l->out || port == 0 || from[0] == '\0')
         return;
+    from = plain_host(from);
     snprintf(address, sizeof address, strchr(from, ':') != NULL ? "[%s]:%u" : "%s:%u", from, port);
     dial_learnt(g, address, l->member, &l->key, DIAL_REMEMBERED);
 }
@@ -274,7 +281,11 @@ static void greeted(gossip_shell *g, lan_link *l, const peer_hello *m, const cha
     }
     l->member = owner;
     l->nonce = m->nonce;
-    snprintf(l->name, sizeof l->name, "%.*s", (int)m->name.len, (const char *)m->name.p);
+    const member_entry *known = member_by_key(g, &l->key);
+    if (known != NULL)
+        snprintf(l->name, sizeof l->name, "%s", known->name);
+    else
+        snprintf(l->name, sizeof l->name, "%.*s", (int)m->name.len, (const char *)m->name.p);
     if (!l->out && link_say_hello(g, l) != ERR_OK) {
         link_close(g, l, "the connection was lost");
         return;
@@ -410,7 +421,7 @@ static lan_link *accept_link(gossip_shell *g, bus_frame *f)
     l->fd = fd_of(f);
     if (!name_fd(l->fd, l->fd_peer))
         l->fd_peer[0] = '\0';
-    snprintf(l->address, sizeof l->address, "%s", f->peer_address);
+    snprintf(l->address, sizeof l->address, "%s", plain_host(f->peer_address));
     snprintf(l->name, sizeof l->name, "?");
     service_wake(g->s, g->links_next);
     return l;

@@ -10,7 +10,7 @@
 #define MEMBERS_GAP_MS  100u /* a burst of roster events is one question */
 #define MEMBERS_POLL_MS 10000u
 #define BELL_POLL_MS    5000u /* doorbells may be lost */
-#define GENESIS_POLL_MS 2000u
+#define GENESIS_POLL_MS 250u
 
 /* What an answer belongs to. */
 typedef struct {
@@ -269,6 +269,8 @@ static void tell_core(gossip_shell *g, mono_ms now)
 static void take_self(gossip_shell *g, const members_reply *m)
 {
     const member_entry *own = member_by_number(g, m->self);
+    if (g->self != m->self)
+        service_wake(g->s, clock_mono()); /* now others can be greeted */
     g->self = m->self;
     put_text(g->title, sizeof g->title, m->title);
     if (own == NULL)
@@ -290,7 +292,8 @@ static void on_members(void *ctx, err_t e, const char *text, const void *reply)
         return;
     g->asking_members = false;
     if (e != ERR_OK) {
-        g->members_next.ms = now.ms + GENESIS_POLL_MS;
+        g->members_next.ms = now.ms + GOSSIP_ASK_MS;
+        service_wake(g->s, g->members_next);
         return;
     }
     if (m->version == g->roster_version && m->self == g->self)
