@@ -50,7 +50,8 @@ err_t store_commit(store_core *s) CAIRN_CHECK;
 void store_abort(store_core *s);
 
 /* ERR_CONFLICT: a row's (feed, seq - 1, prev) is not held. ERR_FORKED: it would make a second
- * event follow the same one, and allow_fork is not set. ERR_INVALID: rows that no merge would send
+ * event follow the same one, and allow_fork is not set. ERR_DAMAGED: a row may be the event of one of
+ * several damaged places, and what follows it here does not tell which. ERR_INVALID: rows that no merge would send
  * (seal neither empty nor 64 bytes, head that does not parse …). */
 err_t store_append(store_core *s, const append_request *req, wall_ms now,
                    append_reply *out) CAIRN_CHECK;

@@ -55,60 +55,95 @@ static err_t check_row(plan_row *p)
     return row->body.len != 0 ? ERR_OK : ERR_INVALID;
 }
 
-/* A place of the feed whose row is damaged, after the same parent: is this its event? The next event
- * of the branch knows; without one that is intact, an unforked place is taken for it. */
-static err_t fits_damage(store_core *s, feed_tree *f, const extent *x, const append_row *row,
-                         bool *fits)
+typedef enum { FITS_NOT, FITS, FITS_PERHAPS } fitness;
+
+/* Whether `row` is the event of a damaged place on the way to the tip of branch b. The next event that is
+ * intact there knows it, or the tip, whose id the index keeps; the rows of this append that follow
+ * bridge what is damaged in between. */
+static err_t fits_way(store_core *s, feed_tree *f, uint32_t b, const append_row *row, fitness *fits)
 {
-    uint64_t next;
-    row_read child;
-    event_view v;
-    event_id id;
-    const branch *b = &f->branches[x->branch];
-    *fits = false;
-    if (row->seq == b->tip.seq)
-        return ERR_OK; /* its id is known, and another */
-    size_t here = 0;
-    for (size_t i = 0; i < s->block.n; i++)
-        here += row->seq - s->block.p[i].seq < s->block.p[i].n;
-    TRY(feed_offset(s, s->txn, f, x->branch, row->seq + 1, &next));
-    TRY(row_get(s, s->txn, next, &child));
-    *fits = here == 1;
-    if (child.damaged)
-        return ERR_OK;
-    err_t e = (child.row.flags & ROW_ERASED) != 0 ? event_parse_erased(child.row.body, &v)
-                                                  : event_parse(child.row.body, &v);
-    if (e == ERR_OK) {
-        chain_next_event(&id, &row->id, child.row.seq, &v);
-        *fits = event_id_eq(&id, &child.row.id);
+    append_row at = *row, next;
+    msg_list rest = s->plan_rest;
+    const spot *tip = &f->branches[b].tip;
+    *fits = FITS_PERHAPS;
+    for (;;) {
+        uint64_t offset;
+        row_read child;
+        if (at.seq >= tip->seq) {
+            *fits = at.seq == tip->seq && event_id_eq(&at.id, &tip->id) ? FITS : FITS_NOT;
+            return ERR_OK;
+        }
+        TRY(feed_offset(s, s->txn, f, b, at.seq + 1, &offset));
+        TRY(row_get(s, s->txn, offset, &child));
+        if (!child.damaged) {
+            event_view v;
+            event_id id;
+            err_t e = (child.row.flags & ROW_ERASED) != 0 ? event_parse_erased(child.row.body, &v)
+                                                          : event_parse(child.row.body, &v);
+            if (e == ERR_OK)
+                chain_next_event(&id, &at.id, child.row.seq, &v);
+            *fits = e == ERR_OK && event_id_eq(&id, &child.row.id) ? FITS : FITS_NOT;
+            return ERR_OK;
+        }
+        do
+            if (!list_take(&append_row_desc, &rest, &next))
+                return ERR_OK;
+        while (!follows(&at, &next));
+        at = next;
+    }
+}
+
+/* Whether `row` is the event of the damaged place in extent x. */
+static err_t fits_damage(store_core *s, feed_tree *f, const extent *x, const append_row *row,
+                         fitness *fits)
+{
+    *fits = FITS_NOT;
+    for (uint32_t b = x->branch; b < f->n && *fits != FITS; b++) {
+        fitness here;
+        if (f->branches[b].tip.seq < row->seq || branch_at(f, b, row->seq) != x->branch)
+            continue;
+        TRY(fits_way(s, f, b, row, &here));
+        *fits = here == FITS_NOT ? *fits : here;
     }
     return ERR_OK;
 }
 
+static size_t events_at(const store_core *s, uint64_t seq)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->block.n; i++)
+        n += seq - s->block.p[i].seq < s->block.p[i].n;
+    return n;
+}
+
+/* A damaged place that the row belongs to. One that cannot be told from others waits for a longer run:
+ * ERR_DAMAGED. */
 static err_t find_mend(store_core *s, feed_tree *f, plan_row *p, uint64_t parent)
 {
     const append_row *row = &p->row;
     if (f == NULL || row->seq > f->max_seq || s->n_damage == 0)
         return ERR_NOT_FOUND;
     TRY(block_load(s, s->txn, f->id, row->seq / FEED_BLOCK));
+    bool alone = events_at(s, row->seq) == 1;
     for (size_t i = 0; i < s->block.n; i++) {
         uint64_t held_parent = 0;
-        bool fits;
+        fitness fits;
         extent x = s->block.p[i];
         uint64_t offset = x.offset + (row->seq - x.seq);
         if (row->seq - x.seq >= x.n || damage_find(s, offset) == NULL)
             continue;
         if (row->seq > 1)
             TRY(feed_offset(s, s->txn, f, x.branch, row->seq - 1, &held_parent));
-        TRY(block_load(s, s->txn, f->id, row->seq / FEED_BLOCK));
-        if (held_parent != parent)
-            continue;
-        TRY(fits_damage(s, f, &x, row, &fits));
-        if (fits) {
-            p->kind = PLAN_MEND;
-            p->branch = x.branch;
-            p->offset = offset;
-            return ERR_OK;
+        if (held_parent == parent) {
+            TRY(fits_damage(s, f, &x, row, &fits));
+            if (fits == FITS_PERHAPS && !alone)
+                return ERR_DAMAGED;
+            if (fits != FITS_NOT) {
+                p->kind = PLAN_MEND;
+                p->branch = x.branch;
+                p->offset = offset;
+                return ERR_OK;
+            }
         }
         TRY(block_load(s, s->txn, f->id, row->seq / FEED_BLOCK));
     }
@@ -138,11 +173,8 @@ static err_t plan_second(store_core *s, uint32_t i, bool allow_fork)
     feed_tree *f = feed_find(s, p->row.feed);
     if (f == NULL || p->row.seq > f->max_seq)
         return ERR_OK;
-    size_t here = 0;
     TRY(block_load(s, s->txn, f->id, p->row.seq / FEED_BLOCK));
-    for (size_t k = 0; k < s->block.n; k++)
-        here += p->row.seq - s->block.p[k].seq < s->block.p[k].n;
-    return here < FORKED_AT_ONE_MAX ? ERR_OK : ERR_TOO_LARGE;
+    return events_at(s, p->row.seq) < FORKED_AT_ONE_MAX ? ERR_OK : ERR_TOO_LARGE;
 }
 
 /* After an event that is held, or at the start of a chain. */
@@ -223,6 +255,7 @@ static err_t plan_all(store_core *s, const append_request *req)
         *p = (plan_row){.kind = PLAN_NEW};
         if (!list_take(&append_row_desc, &list, &p->row))
             return ERR_OK;
+        s->plan_rest = list;
         TRY(plan_one(s, s->n_plan, req->allow_fork));
         s->n_plan++;
     }

@@ -14,10 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAP_LEAST_BYTES (64ull << 20)
-#define OPEN_TRIES      5u
-#define VALUE_MAX_BYTES (1u << 20)
-#define SWEEP_EVERY     1024u /* write transactions from one sweep of dead readers to the next */
+#define MAP_LEAST_BYTES   (64ull << 20)
+#define OPEN_TRIES        5u
+#define VALUE_MAX_BYTES   (1u << 20)
+#define SHORT_WRITE_BYTES (1u << 20) /* LMDB writes that much at once */
+#define SWEEP_EVERY       1024u /* write transactions from one sweep of dead readers to the next */
 
 typedef struct {
     store_kv kv;
@@ -281,6 +282,8 @@ static err_t lmdb_commit(kv_txn *txn)
     m->open = NULL;
     if (rc == 0)
         keep_length(m);
+    if (rc == EIO && lmdb_no_space(m->dir, m->data_fd, SHORT_WRITE_BYTES))
+        rc = ENOSPC;
     return lmdb_error(rc);
 }
 

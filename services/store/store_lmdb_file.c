@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -215,4 +216,15 @@ void lmdb_make_ballast(const char *dir)
         return;
     if (allocate(path, BALLAST_BYTES) != 0)
         (void)unlink(path);
+}
+
+bool lmdb_no_space(const char *dir, int data_fd, uint64_t written)
+{
+    struct statvfs fs;
+    struct stat st;
+    struct rlimit limit;
+    if (statvfs(dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < written)
+        return true;
+    return fstat(data_fd, &st) == 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY && (uint64_t)st.st_size + written > limit.rlim_cur;
 }

@@ -17,6 +17,9 @@ err_t lmdb_check_file(const char *path, buf *why) CAIRN_CHECK;
 err_t lmdb_reserve_lock(const char *dir, buf *why) CAIRN_CHECK;
 /* Makes the ballast when it is missing and the disk has plenty. */
 void lmdb_make_ballast(const char *dir);
+/* LMDB calls a short write an input/output error; nearly always it is a disk (or a quota, or the limit on
+ * the size of files) that is full. `written` is about what was to be written. */
+bool lmdb_no_space(const char *dir, int data_fd, uint64_t written);
 /* Removes what an interrupted creation left. */
 void lmdb_remove_env(const char *env_dir);
 err_t lmdb_sync_dir(const char *dir) CAIRN_CHECK;
