@@ -12,7 +12,10 @@
 #include <string.h>
 #include <time.h>
 
-#undef alloca /* <stdlib.h> may define it */
+/* What the headers may have defined as macros. */
+#undef alloca
+#undef sprintf
+#undef vsprintf
 
 #pragma GCC poison strcpy strcat stpcpy sprintf vsprintf gets strtok
 #pragma GCC poison atoi atol atoll atof rand srand

@@ -2,6 +2,7 @@
 
 #include "shell/clock.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ void progress_show(progress *p, uint64_t done, uint64_t items)
     char bar[WIDTH + 1], left[16];
     if (!p->on || now.ms < p->shown.ms + 100)
         return;
+    assert(p->total > 0);
     uint64_t spent = now.ms - p->began.ms + 1;
     if (done > p->total)
         done = p->total;

@@ -36,84 +36,50 @@ const char *const view_schema_tables =
     "CREATE INDEX write_issues ON write_row(rec) WHERE issue > 0;"
     "CREATE INDEX anomaly_record ON anomaly_row(form, record);";
 
-#define ISO(ms)      "strftime('%Y-%m-%dT%H:%M:%fZ', " ms " / 1000.0, 'unixepoch')"
-#define WHO(feed, m) "coalesce(" m ".name, 'member ' || (" feed " & 65535))"
+/* SQL in the lines in which it is read: */
+/* clang-format off */
+#define ISO(ms) "strftime('%Y-%m-%dT%H:%M:%fZ', " ms " / 1000.0, 'unixepoch')"
+#define WHO(feed, m)                                                                               \
+    "coalesce(" m ".name, 'member ' || (" feed " & 65535))"
 #define REF(feed, seq)                                                                             \
-    "((" feed " & 65535) || CASE " feed " >> 16 & 3 WHEN 1 THEN '-express' WHEN 2 THEN '-bulk'"    \
+    "((" feed " & 65535) || CASE " feed " >> 16 & 3 WHEN 1 THEN '-express' WHEN 2 THEN '-bulk'"  \
     " ELSE '' END || '-' || " seq ")"
 
 #define WRITES                                                                                     \
-    " r.form, r.record, a.name AS what, t.name AS name, w.value, " WHO(                            \
-        "w.feed",                                                                                  \
-        "m") " AS author, w.by, " ISO("w.wall_ms") " AS recorded_at, " ISO("w.at_ms") " AS "       \
-                                                                                      "happened_"  \
-                                                                                      "at,"        \
-                                                                                      " w.why"
+    " r.form, r.record, a.name AS what, t.name AS name, w.value, " WHO("w.feed", "m")              \
+    " AS author, w.by, " ISO("w.wall_ms") " AS recorded_at, " ISO("w.at_ms") " AS happened_at,"    \
+    " w.why"
 #define WRITES_FROM                                                                                \
     " FROM write_row w JOIN record_row r USING(rec) JOIN thing t USING(thing)"                     \
     " JOIN what a ON a.what = w.what LEFT JOIN members m ON m.number = w.feed & 65535"             \
     " LEFT JOIN members o ON o.number = w.other_feed & 65535"
 
-const char
-    *const
-        view_schema_views =
-            "CREATE VIEW forms AS SELECT form, records, deleted, conflicts, anomalies, wide AS "
-            "\"view\""
-            " FROM form_row WHERE records + deleted + anomalies > 0;"
-            "CREATE VIEW records AS SELECT form, record, deleted, conflicts, unseen, anomalies, "
-            "events,"
-            " " WHO("r.feed", "m") " AS created_by, " ISO(
-                "created_ms") " AS created_at,"
-                              " " ISO("changed_ms") " AS changed_at, created_ms, changed_ms, line"
-                                                    " FROM record_row r LEFT JOIN members m ON "
-                                                    "m.number = r.feed & 65535;"
-                                                    "CREATE VIEW fields AS SELECT r.form, "
-                                                    "r.record, t.name AS field, w.value,"
-                                                    " " WHO("w.feed", "m") " AS author, w.by, " ISO(
-                                                        "w.wall_ms") " AS recorded_at,"
-                                                                     " w.issue > 0 AS conflict "
-                                                                     "FROM record_row r JOIN "
-                                                                     "write_row w USING(rec) JOIN "
-                                                                     "thing t USING(thing)"
-                                                                     " LEFT JOIN members m ON "
-                                                                     "m.number = w.feed & 65535 "
-                                                                     "WHERE w.what = 1 AND w.rank "
-                                                                     "= 0;"
-                                                                     "CREATE VIEW history AS "
-                                                                     "SELECT" WRITES
-                                                                     ", w.live, CASE WHEN NOT "
-                                                                     "w.flags & 1"
-                                                                     " THEN 'does not count' WHEN "
-                                                                     "w.flags & 2 THEN 'erased' "
-                                                                     "WHEN w.flags & 16 THEN "
-                                                                     "'replaced by ' ||"
-                                                                     " " WHO("w.other_feed", "o") " || ' (' || " REF(
-                                                                         "w.other_feed",
-                                                                         "w.other_seq") " || ') ' "
-                                                                                        "||"
-                                                                                        " " ISO(
-                                                                                            "w."
-                                                                                            "other_"
-                                                                                            "ms") " WHEN w.flags & 8 THEN 'value before the removed ' ||"
-                                                                                                  " " REF(
-                                                                                                      "w.other_feed",
-                                                                                                      "w.other_seq") " WHEN w.rank = 0 THEN 'shown' WHEN w.live THEN 'live'"
-                                                                                                                     " ELSE '' END AS status, " REF(
-                                                                                                                         "w.feed",
-                                                                                                                         "w.seq") " AS event, w.n, w.wall_ms, w.at_ms" WRITES_FROM
-                                                                                                                                  ";"
-                                                                                                                                  "CREATE VIEW conflicts AS SELECT CASE w.issue WHEN 1 THEN 'several values'"
-                                                                                                                                  " WHEN 2 THEN 'created twice under one name' ELSE 'edited unseen by who deleted it' END AS issue," WRITES
-                                                                                                                                  ", w.rank = 0 AS shown, " REF(
-                                                                                                                                      "w.feed",
-                                                                                                                                      "w.seq") " AS event" WRITES_FROM
-                                                                                                                                               " WHERE w.issue > 0;"
-                                                                                                                                               "CREATE VIEW anomalies AS SELECT a.form, a.record, " WHO(
-                                                                                                                                                   "a.feed",
-                                                                                                                                                   "m") " AS author,"
-                                                                                                                                                        " " REF("a.feed", "a.seq") " AS event, " ISO(
-                                                                                                                                                            "nullif(a.wall_ms, 0)") " AS recorded_at, a.text"
-                                                                                                                                                                                    " FROM anomaly_row a LEFT JOIN members m ON m.number = a.feed & 65535;";
+const char *const view_schema_views =
+    "CREATE VIEW forms AS SELECT form, records, deleted, conflicts, anomalies, wide AS \"view\""
+    " FROM form_row WHERE records + deleted + anomalies > 0;"
+    "CREATE VIEW records AS SELECT form, record, deleted, conflicts, unseen, anomalies, events,"
+    " " WHO("r.feed", "m") " AS created_by, " ISO("created_ms") " AS created_at,"
+    " " ISO("changed_ms") " AS changed_at, created_ms, changed_ms, line"
+    " FROM record_row r LEFT JOIN members m ON m.number = r.feed & 65535;"
+    "CREATE VIEW fields AS SELECT r.form, r.record, t.name AS field, w.value,"
+    " " WHO("w.feed", "m") " AS author, w.by, " ISO("w.wall_ms") " AS recorded_at,"
+    " w.issue > 0 AS conflict FROM record_row r JOIN write_row w USING(rec) JOIN thing t USING(thing)"
+    " LEFT JOIN members m ON m.number = w.feed & 65535 WHERE w.what = 1 AND w.rank = 0;"
+    "CREATE VIEW history AS SELECT" WRITES ", w.live, CASE WHEN NOT w.flags & 1"
+    " THEN 'does not count' WHEN w.flags & 2 THEN 'erased' WHEN w.flags & 16 THEN 'replaced by ' ||"
+    " " WHO("w.other_feed", "o") " || ' (' || " REF("w.other_feed", "w.other_seq") " || ') ' ||"
+    " " ISO("w.other_ms") " WHEN w.flags & 8 THEN 'value before the removed ' ||"
+    " " REF("w.other_feed", "w.other_seq") " WHEN w.rank = 0 THEN 'shown' WHEN w.live THEN 'live'"
+    " ELSE '' END AS status, " REF("w.feed", "w.seq") " AS event, w.n, w.wall_ms, w.at_ms"
+    WRITES_FROM ";"
+    "CREATE VIEW conflicts AS SELECT CASE w.issue WHEN 1 THEN 'several values'"
+    " WHEN 2 THEN 'created twice under one name' ELSE 'edited unseen by who deleted it' END AS issue,"
+    WRITES ", w.rank = 0 AS shown, " REF("w.feed", "w.seq") " AS event" WRITES_FROM
+    " WHERE w.issue > 0;"
+    "CREATE VIEW anomalies AS SELECT a.form, a.record, " WHO("a.feed", "m") " AS author,"
+    " " REF("a.feed", "a.seq") " AS event, " ISO("nullif(a.wall_ms, 0)") " AS recorded_at, a.text"
+    " FROM anomaly_row a LEFT JOIN members m ON m.number = a.feed & 65535;";
+/* clang-format on */
 
 static void quote(buf *out, bytes s, uint8_t mark)
 {
