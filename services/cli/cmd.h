@@ -25,6 +25,12 @@ int cmd_log(const cmdline *c);
 int cmd_status(const cmdline *c);
 int cmd_import(const cmdline *c);
 int cmd_export(const cmdline *c);
+int cmd_verify(const cmdline *c);
+int cmd_projection_ls(const cmdline *c);
+int cmd_projection_rebuild(const cmdline *c);
+int cmd_config_check(const cmdline *c);
+int cmd_config_show(const cmdline *c);
+int cmd_config_example(const cmdline *c);
 int cmd_demo(const cmdline *c);
 
 /* Shared by commands. */

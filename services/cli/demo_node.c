@@ -41,7 +41,7 @@ pid_t demo_spawn(const demo_node *n, const char *const *args)
     pid_t pid = fork();
     if (pid == 0) {
         int nothing = open("/dev/null", O_WRONLY);
-        become_cairn(n, args, nothing, nothing);
+        become_cairn(n, args, nothing, -1);
     }
     return pid;
 }

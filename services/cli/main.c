@@ -136,6 +136,11 @@ static const cmdline_option demo_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option config_show_options[] = {
+    {"origin", 0, OPT_PLAIN, NULL, NULL, "also where each value comes from", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_row rows[] = {
     {.name = "init",
      .group = "A node",
@@ -237,6 +242,33 @@ static const cmdline_row rows[] = {
      .doc = "write any event (JSON - reads standard input)",
      .options = emit_options,
      .run = cmd_emit},
+    {.name = "verify",
+     .group = "Care",
+     .doc = "hash every event and check every seal of the whole store again",
+     .about = "Names the first bad event and ends with exit code 1 when there is one.",
+     .run = cmd_verify},
+    {.name = "projection ls",
+     .group = "Care",
+     .doc = "the views that are built from the log, and how far they are",
+     .run = cmd_projection_ls},
+    {.name = "projection rebuild",
+     .group = "Care",
+     .args = "NAME",
+     .doc = "build a view anew beside the old one, then swap them",
+     .run = cmd_projection_rebuild},
+    {.name = "config check",
+     .group = "Care",
+     .doc = "is the configuration file right?",
+     .run = cmd_config_check},
+    {.name = "config show",
+     .group = "Care",
+     .doc = "the options as they hold now",
+     .options = config_show_options,
+     .run = cmd_config_show},
+    {.name = "config example",
+     .group = "Care",
+     .doc = "a configuration file with every option explained",
+     .run = cmd_config_example},
 };
 
 int main(int argc, char **argv)

@@ -26,13 +26,21 @@ static err_t locate(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_
     return ERR_OK;
 }
 
-static bool walk_rows(msg_list *rows, bool (*each)(void *arg, const stored_row *row), void *arg)
+/* Callbacks ask further questions, which end the life of the reply: so its rows are copied first. */
+static err_t walk_rows(const msg_list *rows, bool (*each)(void *arg, const stored_row *row),
+                       void *arg, bool *stopped)
 {
     stored_row row;
-    while (msg_list_next(&stored_row_desc, rows, &row))
-        if (!each(arg, &row))
-            return false;
-    return true;
+    buf copy;
+    *stopped = false;
+    buf_init(&copy, MESSAGE_MAX_BYTES);
+    buf_add_bytes(&copy, rows->raw);
+    err_t e = copy.err;
+    msg_list list = {NULL, rows->n, buf_view(&copy)};
+    while (e == ERR_OK && !*stopped && msg_list_next(&stored_row_desc, &list, &row))
+        *stopped = !each(arg, &row);
+    buf_release(&copy);
+    return e;
 }
 
 static err_t read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
@@ -42,9 +50,12 @@ static err_t read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
         read_feed_request req = {.feed = feed, .from_seq = from, .to_seq = to, .max = 1024};
         rows_reply reply;
         TRY(ask(ctx, &read_feed_request_desc, &req, &reply));
-        if (!walk_rows(&reply.rows, each, arg) || reply.next == 0)
+        bool stopped;
+        uint64_t next = reply.next;
+        TRY(walk_rows(&reply.rows, each, arg, &stopped));
+        if (stopped || next == 0)
             break;
-        from = reply.next;
+        from = next;
     }
     return ERR_OK;
 }
@@ -55,10 +66,12 @@ static err_t read_roster(void *ctx, bool (*each)(void *arg, const stored_row *ro
     for (;;) {
         rows_reply reply;
         TRY(ask(ctx, &fetch_request_desc, &req, &reply));
-        if (!walk_rows(&reply.rows, each, arg) || reply.caught_up)
-            return ERR_OK;
+        bool stopped, last = reply.caught_up;
         req.epoch = reply.epoch;
         req.after = reply.next;
+        TRY(walk_rows(&reply.rows, each, arg, &stopped));
+        if (stopped || last)
+            return ERR_OK;
     }
 }
 
