@@ -300,6 +300,8 @@ static bool verify_all(demo *d)
         buf_init(&out, 65536);
         bool ok = demo_run(&d->nodes[i], &out, args) == 0;
         cut_line(&out);
+        if (out.len > 0)
+            out.p[strcspn((const char *)out.p, "\n")] = '\0';
         printf("  %-7s %s\n", d->nodes[i].name,
                ok ? out.len > 1 ? (const char *)out.p : "good" : "FAILED");
         buf_release(&out);

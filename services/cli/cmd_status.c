@@ -23,6 +23,8 @@ typedef struct {
     uint64_t events;
     event_id frontier, view;
     uint64_t conflicts, position, records;
+    bool absent
+        [SUPERVISE_PROCESSES]; /* the supervisor says that it does not run: not worth a wait */
     char node_name[NAME_MAX_BYTES + 1], title[TITLE_MAX_BYTES + 1];
 } state;
 
@@ -36,10 +38,13 @@ static void on_signal(int sig)
 
 /* ---- gathering ---- */
 
+static bool ask(state *s, const char *name, const msg_desc *request, const void *msg,
+                uint32_t wait_ms, void *reply);
+
 static void ask_merge(state *s)
 {
-    s->merge = node_try(&s->n, "merge", &merge_status_request_desc, &(merge_status_request){0},
-                        ASK_MS, &s->status) == ERR_OK;
+    s->merge =
+        ask(s, "merge", &merge_status_request_desc, &(merge_status_request){0}, ASK_MS, &s->status);
     snprintf(s->node_name, sizeof s->node_name, "%.*s", (int)(s->merge ? s->status.node.len : 0),
              (const char *)s->status.node.p);
     snprintf(s->title, sizeof s->title, "%.*s", (int)(s->merge ? s->status.title.len : 0),
@@ -51,8 +56,8 @@ static void ask_view(state *s, bool digest)
     views_reply reply;
     view_row row;
     views_request req = {.with_digest = digest, .min_offset = s->store ? s->hello.head : 0};
-    s->view_known = node_try(&s->n, "projection", &views_request_desc, &req,
-                             digest ? 30000 : ASK_MS, &reply) == ERR_OK;
+    s->view_known =
+        ask(s, "projection", &views_request_desc, &req, digest ? 30000 : ASK_MS, &reply);
     if (!s->view_known)
         return;
     s->view = reply.digest;
@@ -63,11 +68,48 @@ static void ask_view(state *s, bool digest)
     }
 }
 
+/* What the supervisor says of each process, if there is one. */
+static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
+{
+    processes_reply reply;
+    size_t n = 0;
+    if (node_try(&s->n, "supervisor", &processes_request_desc, &(processes_request){0}, 500,
+                 &reply) != ERR_OK)
+        return 0;
+    while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
+        n++;
+    return n;
+}
+
+static void note_absent(state *s)
+{
+    process_row rows[SUPERVISE_PROCESSES];
+    size_t n = ask_processes(s, rows);
+    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
+        s->absent[i] = i < n && !bytes_is(rows[i].state, "up");
+}
+
+static bool is_absent(const state *s, const char *name)
+{
+    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
+        if (strcmp(supervise_names[i], name) == 0)
+            return s->absent[i];
+    return false;
+}
+
+/* Like node_try, but does not wait for a process that is known not to run. */
+static bool ask(state *s, const char *name, const msg_desc *request, const void *msg,
+                uint32_t wait_ms, void *reply)
+{
+    return !is_absent(s, name) && node_try(&s->n, name, request, msg, wait_ms, reply) == ERR_OK;
+}
+
 static void gather(state *s)
 {
+    note_absent(s);
     ask_merge(s);
-    s->store = node_try(&s->n, "store", &store_hello_request_desc, &(store_hello_request){0},
-                        ASK_MS, &s->hello) == ERR_OK;
+    s->store =
+        ask(s, "store", &store_hello_request_desc, &(store_hello_request){0}, ASK_MS, &s->hello);
     ask_view(s, s->as_json);
 }
 
@@ -94,8 +136,7 @@ static void feeds_json(state *s, const frontier_reply *f)
 static void frontier_json(state *s)
 {
     frontier_reply f;
-    if (node_try(&s->n, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f) !=
-        ERR_OK) {
+    if (!ask(s, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f)) {
         out_null(&s->json, "events");
         out_begin(&s->json, "feeds", '[');
         out_end(&s->json, ']');
@@ -131,8 +172,7 @@ static void peers_json(state *s)
     peers_reply reply;
     peer_row p;
     out_begin(&s->json, "peers", '[');
-    if (node_try(&s->n, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply) ==
-        ERR_OK)
+    if (ask(s, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply))
         while (msg_list_next(&peer_row_desc, &reply.peers, &p))
             peer_json(&s->json, &p);
     out_end(&s->json, ']');
@@ -141,8 +181,7 @@ static void peers_json(state *s)
 static void process_json(state *s, const char *name, const process_row *p)
 {
     health_reply h;
-    bool answers =
-        node_try(&s->n, name, &health_request_desc, &(health_request){0}, 700, &h) == ERR_OK;
+    bool answers = ask(s, name, &health_request_desc, &(health_request){0}, 700, &h);
     out_begin(&s->json, NULL, '{');
     out_cstr(&s->json, "name", name);
     out_bool(&s->json, "up", answers);
@@ -152,19 +191,6 @@ static void process_json(state *s, const char *name, const process_row *p)
     out_u64(&s->json, "pid", answers ? h.pid : 0);
     out_u64(&s->json, "restarts", p != NULL ? p->restarts : 0);
     out_end(&s->json, '}');
-}
-
-/* What the supervisor says of each process, if there is one. */
-static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
-{
-    processes_reply reply;
-    size_t n = 0;
-    if (node_try(&s->n, "supervisor", &processes_request_desc, &(processes_request){0}, 500,
-                 &reply) != ERR_OK)
-        return 0;
-    while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
-        n++;
-    return n;
 }
 
 static void processes_json(state *s)
@@ -208,8 +234,7 @@ static void print_json(state *s)
 static void print_node(state *s)
 {
     frontier_reply f;
-    bool known = node_try(&s->n, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS,
-                          &f) == ERR_OK;
+    bool known = ask(s, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f);
     printf("%s  \"%s\"  member %u", s->merge ? s->node_name : "(merge does not answer)", s->title,
            s->merge ? s->status.self : 0);
     if (known)
@@ -245,8 +270,7 @@ static void print_processes(state *s, uint64_t now)
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
         health_reply h;
         char since[32], restarts[16], words[5 * ERROR_TEXT_MAX_BYTES];
-        bool up = node_try(&s->n, supervise_names[i], &health_request_desc, &(health_request){0},
-                           700, &h) == ERR_OK;
+        bool up = ask(s, supervise_names[i], &health_request_desc, &(health_request){0}, 700, &h);
         out_ago(since, up ? h.since_ms : i < n ? rows[i].since_ms : 0, now);
         snprintf(restarts, sizeof restarts, "%u", i < n ? rows[i].restarts : 0);
         if (up)
@@ -301,8 +325,7 @@ static void print_peers(state *s, uint64_t now)
         "NEXT TRY", "NOTE", NULL};
     peers_reply reply;
     peer_row p;
-    if (node_try(&s->n, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply) !=
-        ERR_OK)
+    if (!ask(s, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply))
         return;
     if (reply.peers.n == 0) {
         printf("No peers yet: cairn invite NAME here, or cairn up --peer HOST:PORT.\n");

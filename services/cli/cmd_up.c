@@ -132,11 +132,12 @@ static int child_gone(void *ctx)
     return waitpid(*pid, &status, WNOHANG) == *pid;
 }
 
-static void say_next_step(node *n)
+static void say_next_step(node *n, bool lan)
 {
     peers_reply peers;
     char where[ADDRESS_MAX_BYTES + 1] = "";
-    if (node_try(n, "gossip", &peers_request_desc, &(peers_request){0}, 2000, &peers) == ERR_OK)
+    if (lan &&
+        node_try(n, "gossip", &peers_request_desc, &(peers_request){0}, 2000, &peers) == ERR_OK)
         snprintf(where, sizeof where, "%.*s", (int)peers.listen.len, (const char *)peers.listen.p);
     fprintf(stderr, "The node in %s is up%s%s. Next: cairn invite NAME, or cairn status.\n",
             n->home.path, where[0] != '\0' ? ", members connect to " : "", where);
@@ -154,7 +155,7 @@ static int start_detached(const cmdline *c, node *n)
     buf_init(&state, 1024);
     bool ready = cmd_wait_ready(n, READY_WAIT_MS, child_gone, &pid, &state);
     if (ready)
-        say_next_step(n);
+        say_next_step(n, !cmdline_has(c, "no-lan"));
     else
         node_fail("not everything came up: %.*s (see %s/log/cairn.log and cairn status)",
                   (int)state.len, state.len > 0 ? (const char *)state.p : "", n->home.path);
