@@ -22,9 +22,11 @@ if(CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
 endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes
-    -Wmissing-prototypes -Wvla -Werror
+    -Wmissing-prototypes -Wvla -Werror -fno-common -fstack-protector-strong)
+if(CMAKE_C_COMPILER_ID STREQUAL GNU)
     # snprintf is how text is cut to size here, and what gcc guesses about it changes with every inlining.
-    -Wno-format-truncation -fno-common -fstack-protector-strong)
+    add_compile_options(-Wno-format-truncation)
+endif()
 # "base/…", "pure/…", "shell/…" · "proto/…", "tests/…" · "store/…", "merge/…"
 include_directories(${CMAKE_SOURCE_DIR}/common ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/services)
 
