@@ -244,7 +244,7 @@ static store_core *new_core(const store_opening *how)
     store_core *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
-    s->lag_max = how->index_lag_max != 0 ? how->index_lag_max : LAG_MAX_DEFAULT;
+    s->lag_bytes = how->index_lag_bytes != 0 ? how->index_lag_bytes : LAG_BYTES_DEFAULT;
     s->plan = malloc(BATCH_MAX_EVENTS * sizeof *s->plan);
     buf_init(&s->row, OUT_MAX_BYTES);
     buf_init(&s->scratch, OUT_MAX_BYTES);

@@ -31,7 +31,7 @@ typedef struct {
     uint64_t random_epoch;       /* used if a new epoch is needed; 1 to UINT64_MAX */
     uint16_t random_incarnation; /* used if the database is a copy: a multiple of 4, not 0 */
     uint16_t first_incarnation;  /* of a new, empty database: 0 at enrolment, else random */
-    uint32_t index_lag_max;      /* stream index entries held back in memory, 0: the default */
+    uint32_t index_lag_bytes;    /* stream index held back in memory, twice; 0: the default */
 } store_opening;
 
 /* Opens (takes `kv` on success, frees it in store_close) or makes an empty store. A database whose

@@ -17,7 +17,7 @@
 #include "store/store_keys.h"
 
 #define NO_BRANCH         UINT32_MAX
-#define LAG_MAX_DEFAULT   131072u
+#define LAG_BYTES_DEFAULT (12u << 20)
 #define OUT_MAX_BYTES     (16u << 20)
 #define FORKED_AT_ONE_MAX 256u   /* events at one (feed, seq): what locate_reply holds */
 #define DAMAGE_MAX        65536u /* damaged rows remembered; more are found again when read */
@@ -77,7 +77,7 @@ typedef struct {
     uint64_t base; /* position of the first */
 } lag_stream;
 typedef struct {
-    uint64_t offset;
+    uint32_t step; /* offset - lag.before_offset, 0: a lost row */
     uint32_t before;
 } lag_entry;
 typedef struct {
@@ -87,7 +87,7 @@ typedef struct {
     uint32_t *order; /* streams by key, once it is full */
     size_t n_streams, cap_streams, n_entries, cap_entries, n_slots, n_order, drained;
     buf keys;
-    uint64_t last_offset;
+    uint64_t before_offset, last_offset;
 } lag;
 
 enum { DAMAGE_SUM, DAMAGE_MISSING, DAMAGE_CHAIN, DAMAGE_REASONS };
@@ -138,8 +138,8 @@ struct store_core {
     feed_tree **dirty; /* as large as feeds */
     size_t n_dirty;
     extents block;
-    lag lags[2]; /* [0] takes new entries, [1] goes to disk */
-    uint32_t lag_max;
+    lag lags[2];       /* [0] takes new entries, [1] goes to disk */
+    size_t lag_bytes;  /* held back at most, twice */
     uint64_t *offsets; /* one stream's, while it is brought to disk */
     size_t cap_offsets;
     uint64_t owed; /* rows appended since streams were last brought to disk */
@@ -173,7 +173,9 @@ typedef struct {
 /* The row at an offset from 1 to head; never fails for damage, only for storage. `out` borrows the
  * transaction, or s->row when damaged. */
 err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out) CAIRN_CHECK;
-/* The same from a value at hand (a cursor's), without decoding: out->row is not set. */
+/* The same without decoding: out->row is not set. */
+err_t row_find(store_core *s, kv_txn *txn, uint64_t offset, row_read *out) CAIRN_CHECK;
+/* The same from a value at hand (a cursor's). */
 err_t row_check(store_core *s, kv_txn *txn, uint64_t offset, bytes value,
                 row_read *out) CAIRN_CHECK;
 err_t row_decode(row_read *r) CAIRN_CHECK;

@@ -1,5 +1,5 @@
 /* The stream index. Its entries arrive in random order of streams, so that writing each at once would
- * touch a page per event. They are collected in memory (lags[0]); when lag_max of them are there, they
+ * touch a page per event. They are collected in memory (lags[0]); when they take lag_bytes, they
  * become lags[1], sorted, and go to disk a slice at a time with the following groups. st.indexed says
  * up to which offset the disk knows all; a restart reads the log from there. A slice that is written
  * twice does no harm, because every row carries its position. */
@@ -89,7 +89,10 @@ static err_t lag_push(lag *l, lag_stream *x, uint64_t offset)
     l->entries = entries;
     if (!room)
         return ERR_NO_MEMORY;
-    l->entries[l->n_entries++] = (lag_entry){offset, x->last};
+    if (l->last_offset == 0)
+        l->before_offset = l->last_offset = offset - (offset != 0);
+    l->entries[l->n_entries++] =
+        (lag_entry){offset != 0 ? (uint32_t)(offset - l->before_offset) : 0, x->last};
     x->last = (uint32_t)l->n_entries;
     x->n++;
     if (offset > l->last_offset)
@@ -137,7 +140,8 @@ static void lag_offsets(const lag *l, const lag_stream *x, uint64_t i, uint64_t 
     uint32_t at = x->last;
     for (uint64_t k = x->n; k-- > i; at = l->entries[at - 1].before)
         if (k - i < n)
-            out[k - i] = l->entries[at - 1].offset;
+            out[k - i] =
+                l->entries[at - 1].step != 0 ? l->before_offset + l->entries[at - 1].step : 0;
 }
 
 typedef struct {
@@ -268,10 +272,16 @@ static err_t drain_old(store_core *s, uint64_t streams)
     for (; streams > 0 && l->drained < l->n_order; streams--)
         TRY(drain_one(s, l, &l->streams[l->order[l->drained++]]));
     if (l->n_order != 0 && l->drained == l->n_order) {
-        s->st.indexed = l->last_offset;
+        s->st.indexed = l->last_offset > s->st.indexed ? l->last_offset : s->st.indexed;
         lag_clear(l);
     }
     return ERR_OK;
+}
+
+static size_t lag_size(const lag *l)
+{
+    return l->n_entries * sizeof *l->entries + l->n_streams * (sizeof *l->streams + 12) +
+           l->keys.len; /* 12: slots and order */
 }
 
 /* The new entries become the old ones, which must be on disk. */
@@ -287,11 +297,11 @@ static err_t lag_turn(store_core *s)
 err_t lag_drain(store_core *s, uint64_t streams)
 {
     lag *l = &s->lags[1];
-    bool full = s->lags[0].n_entries >= s->lag_max, idle = streams != 0;
+    bool full = lag_size(&s->lags[0]) >= s->lag_bytes, idle = streams != 0;
     if (full)
         streams = UINT64_MAX;
     else if (!idle) { /* twice as fast as new ones arrive */
-        streams = s->owed * 2 * l->n_order / s->lag_max;
+        streams = l->n_entries != 0 ? s->owed * 2 * l->n_order / l->n_entries : 0;
         if (streams < DRAIN_LEAST)
             return ERR_OK;
     }

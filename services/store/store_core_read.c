@@ -67,7 +67,7 @@ static err_t fetch_one(store_core *s, kv_txn *txn, const fetch_request *req, uin
 {
     row_read r;
     bool in;
-    TRY(value != NULL ? row_check(s, txn, offset, *value, &r) : row_get(s, txn, offset, &r));
+    TRY(value != NULL ? row_check(s, txn, offset, *value, &r) : row_find(s, txn, offset, &r));
     TRY(in_shard(s, txn, req, &r, &in));
     *full = in && !collect(s, c, r.raw);
     return ERR_OK;
@@ -195,7 +195,7 @@ static err_t collect_seq(store_core *s, kv_txn *txn, uint64_t seq, collected *c,
         if (best == NULL)
             return ERR_OK;
         branch_no = best->branch + 1;
-        TRY(row_get(s, txn, best->offset + (seq - best->seq), &r));
+        TRY(row_find(s, txn, best->offset + (seq - best->seq), &r));
         if (n == 0 && s->out.len + r.raw.len <= 3 * FETCH_MAX_BYTES) {
             c->n++;
             buf_add_bytes(&s->out, r.raw);
@@ -271,7 +271,7 @@ static err_t collect_stream(store_core *s, kv_txn *txn, const store_key *key, co
         for (size_t i = 0; i < n && !*full; i++) {
             row_read r;
             if (s->offsets[i] != 0) {
-                TRY(row_get(s, txn, s->offsets[i], &r));
+                TRY(row_find(s, txn, s->offsets[i], &r));
                 *full = !collect(s, c, r.raw);
             }
             *position += !*full;

@@ -24,7 +24,7 @@ err_t row_decode(row_read *r)
     return msg_decode(&stored_row_desc, r->raw, &r->row, NULL) == ERR_OK ? ERR_OK : ERR_DAMAGED;
 }
 
-err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
+err_t row_find(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
 {
     store_key key;
     bytes value;
@@ -34,7 +34,13 @@ err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
         e = row_check(s, txn, offset, value, out);
     else if (e == ERR_NOT_FOUND || e == ERR_DAMAGED)
         e = stand_in(s, txn, offset, e == ERR_DAMAGED ? DAMAGE_SUM : DAMAGE_MISSING, out);
-    return e == ERR_OK ? row_decode(out) : e;
+    return e;
+}
+
+err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
+{
+    TRY(row_find(s, txn, offset, out));
+    return row_decode(out);
 }
 
 err_t row_put(store_core *s, const stored_row *row, bool append)

@@ -24,7 +24,7 @@ static store_opening opening(const world *w)
                            .machine = bytes_str("host"),
                            .random_epoch = 1000 + w->epoch,
                            .random_incarnation = 40,
-                           .index_lag_max = 16};
+                           .index_lag_bytes = 700};
 }
 
 static void open_store(world *w)

@@ -23,7 +23,7 @@ static store_opening opening(void)
                            .machine = bytes_str("host"),
                            .random_epoch = 1000,
                            .random_incarnation = 40,
-                           .index_lag_max = 16};
+                           .index_lag_bytes = 700};
 }
 
 static void append_chain(feed_id feed, int *tip, size_t n)
@@ -335,7 +335,7 @@ Test(store_damage, copies_get_a_new_epoch_and_incarnation)
     inode.inode = 70;
     birth.birth_ns = 80;
     host.machine = bytes_str("other");
-    unknown = (store_opening){.random_incarnation = 40, .index_lag_max = 16};
+    unknown = (store_opening){.random_incarnation = 40, .index_lag_bytes = 700};
     store_hello_reply h = hello_of(w.s);
     cr_assert(h.epoch == 1000 && h.incarnation == 0 && !h.copied);
     h = reopened(same, 1);
