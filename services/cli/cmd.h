@@ -26,12 +26,15 @@ int cmd_status(const cmdline *c);
 int cmd_import(const cmdline *c);
 int cmd_export(const cmdline *c);
 int cmd_verify(const cmdline *c);
+int cmd_bundle_write(const cmdline *c);
+int cmd_bundle_read(const cmdline *c);
 int cmd_projection_ls(const cmdline *c);
 int cmd_projection_rebuild(const cmdline *c);
 int cmd_config_check(const cmdline *c);
 int cmd_config_show(const cmdline *c);
 int cmd_config_example(const cmdline *c);
 int cmd_demo(const cmdline *c);
+int cmd_bench(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)

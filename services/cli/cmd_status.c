@@ -23,8 +23,6 @@ typedef struct {
     uint64_t events;
     event_id frontier, view;
     uint64_t conflicts, position, records;
-    bool absent
-        [SUPERVISE_PROCESSES]; /* the supervisor says that it does not run: not worth a wait */
     char node_name[NAME_MAX_BYTES + 1], title[TITLE_MAX_BYTES + 1];
 } state;
 
@@ -73,40 +71,23 @@ static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
 {
     processes_reply reply;
     size_t n = 0;
-    if (node_try(&s->n, "supervisor", &processes_request_desc, &(processes_request){0}, 500,
-                 &reply) != ERR_OK)
+    if (!ask(s, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply))
         return 0;
     while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
         n++;
     return n;
 }
 
-static void note_absent(state *s)
-{
-    process_row rows[SUPERVISE_PROCESSES];
-    size_t n = ask_processes(s, rows);
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        s->absent[i] = i < n && !bytes_is(rows[i].state, "up");
-}
-
-static bool is_absent(const state *s, const char *name)
-{
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        if (strcmp(supervise_names[i], name) == 0)
-            return s->absent[i];
-    return false;
-}
-
-/* Like node_try, but does not wait for a process that is known not to run. */
+/* Like node_try, but does not wait for a process that does not run. */
 static bool ask(state *s, const char *name, const msg_desc *request, const void *msg,
                 uint32_t wait_ms, void *reply)
 {
-    return !is_absent(s, name) && node_try(&s->n, name, request, msg, wait_ms, reply) == ERR_OK;
+    return node_listens(&s->n, name) &&
+           node_try(&s->n, name, request, msg, wait_ms, reply) == ERR_OK;
 }
 
 static void gather(state *s)
 {
-    note_absent(s);
     ask_merge(s);
     s->store =
         ask(s, "store", &store_hello_request_desc, &(store_hello_request){0}, ASK_MS, &s->hello);

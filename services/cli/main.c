@@ -136,8 +136,20 @@ static const cmdline_option demo_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option bundle_write_options[] = {
+    {"since", 0, OPT_PLAIN, "FILE", NULL, "leave out what that earlier bundle holds", 0, 0, false},
+    END_OF_OPTIONS,
+};
 static const cmdline_option config_show_options[] = {
     {"origin", 0, OPT_PLAIN, NULL, NULL, "also where each value comes from", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option bench_options[] = {
+    {"events", 0, OPT_NUMBER, "N", "1000000", "events to write in batches of 1000", 10000,
+     100000000, false},
+    {"sustained", 0, OPT_NUMBER, "SECONDS", "0", "also write for so long without a pause", 0, 3600,
+     false},
     END_OF_OPTIONS,
 };
 
@@ -219,6 +231,11 @@ static const cmdline_row rows[] = {
      .doc = "see a camp part, work, meet and converge, in a minute",
      .options = demo_options,
      .run = cmd_demo},
+    {.name = "bench",
+     .group = "A node",
+     .doc = "measure speed and size on this machine, beside its raw limits",
+     .options = bench_options,
+     .run = cmd_bench},
     {.name = "import",
      .group = "Files",
      .args = "FILE",
@@ -231,6 +248,17 @@ static const cmdline_row rows[] = {
      .doc = "write records for spreadsheets, maps and programs",
      .options = export_command_options,
      .run = cmd_export},
+    {.name = "bundle write",
+     .group = "Files",
+     .args = "FILE",
+     .doc = "put all that this node holds into a file, say for a USB stick (- writes to a pipe)",
+     .options = bundle_write_options,
+     .run = cmd_bundle_write},
+    {.name = "bundle read",
+     .group = "Files",
+     .args = "FILE…",
+     .doc = "take such a file in, checked like a peer (- reads standard input)",
+     .run = cmd_bundle_read},
     {.name = "log",
      .group = "Events",
      .doc = "the events in order of arrival",

@@ -2,8 +2,12 @@
 
 #include "pure/crypto.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 int node_fail(const char *fmt, ...)
 {
@@ -66,6 +70,21 @@ clnt *node_client(node *n, const char *service)
     n->clients[i].name = service;
     n->clients[i].clnt = clnt_new(&n->bus, service, endpoint);
     return n->clients[i].clnt;
+}
+
+bool node_listens(const node *n, const char *service)
+{
+    static const char scheme[] = "ipc://";
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char endpoint[128];
+    home_endpoint(&n->home, endpoint, service, "sock");
+    snprintf(a.sun_path, sizeof a.sun_path, "%.107s", endpoint + sizeof scheme - 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool nobody = connect(fd, (const struct sockaddr *)&a, sizeof a) != 0 &&
+                  (errno == ECONNREFUSED || errno == ENOENT);
+    if (fd >= 0)
+        close(fd);
+    return !nobody;
 }
 
 err_t node_try(node *n, const char *service, const msg_desc *request, const void *msg,

@@ -24,6 +24,8 @@ void node_close(node *n);
 
 /* Never NULL: an unusable client answers with errors. */
 clnt *node_client(node *n, const char *service);
+/* False when nobody listens for that service now, so that asking it would be waiting for nothing. */
+bool node_listens(const node *n, const char *service);
 /* Asks and, on failure, says why. The reply borrows until the next call to the same service. */
 err_t node_ask(node *n, const char *service, const msg_desc *request, const void *msg,
                void *reply) CAIRN_CHECK;

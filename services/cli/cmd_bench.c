@@ -1,0 +1,300 @@
+/* cairn bench: what this machine reaches, medians of five, with its raw limits of the same minute beside them. */
+#include "cli/bench_load.h"
+#include "cli/bench_raw.h"
+#include "cli/cmd.h"
+#include "cli/demo_node.h"
+#include "cli/out.h"
+#include "cli/supervise.h"
+#include "shell/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RUNS 5
+
+typedef struct {
+    const cmdline *line;
+    char dir[64];
+    demo_node a, b;
+    node n;
+    bool open;
+    out_table *table;
+    buf json;
+    uint64_t events, payload_bytes;
+} bench;
+
+/* ---- figures ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void show(bench *b, const char *what, const char *unit, double values[], size_t n)
+{
+    char median[32], spread[64];
+    if (n == 0)
+        return;
+    qsort(values, n, sizeof *values, by_value);
+    double m = values[n / 2];
+    if (b->table == NULL) {
+        out_open(&b->json);
+        out_cstr(&b->json, "what", what);
+        out_cstr(&b->json, "unit", unit);
+        buf_addf(&b->json, ",\"median\":%.3f,\"min\":%.3f,\"max\":%.3f,\"runs\":%zu", m, values[0],
+                 values[n - 1], n);
+        out_close(&b->json);
+        return;
+    }
+    const char *format = m >= 100 ? "%.0f" : "%.2f";
+    char low[32], high[32];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(median, sizeof median, format, m);
+    snprintf(low, sizeof low, format, values[0]);
+    snprintf(high, sizeof high, format, values[n - 1]);
+#pragma GCC diagnostic pop
+    snprintf(spread, sizeof spread, "%s – %s", low, high);
+    out_table_row(b->table, (const char *const[]){what, median, unit, n > 1 ? spread : "", NULL});
+    fprintf(stderr, "  %s: %s %s\n", what, median, unit);
+}
+
+static void show_one(bench *b, const char *what, const char *unit, double value)
+{
+    show(b, what, unit, &value, 1);
+}
+
+/* ---- parts ---- */
+
+static void measure_raw(bench *b)
+{
+    static const struct {
+        const char *name;
+        unsigned events;
+    } sizes[] = {{"raw LMDB synced commits, 1 event", 1},
+                 {"raw LMDB synced commits, 32 events", 32},
+                 {"raw LMDB synced commits, 1000 events", 1000}};
+    double v[RUNS];
+    for (size_t i = 0; i < RUNS; i++)
+        v[i] = bench_raw_flushes(b->dir);
+    show(b, "raw flushes", "per s", v, RUNS);
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        for (size_t i = 0; i < RUNS; i++)
+            v[i] = bench_raw_lmdb(b->dir, sizes[k].events);
+        show(b, sizes[k].name, "commits/s", v, RUNS);
+    }
+    for (size_t i = 0; i < RUNS; i++)
+        v[i] = bench_raw_verifies();
+    show(b, "raw Ed25519 verifies, one core", "per s", v, RUNS);
+}
+
+static bool measure_emit(bench *b, const char *what, uint32_t batch, uint32_t in_flight,
+                         uint64_t events)
+{
+    double v[RUNS];
+    for (size_t i = 0; i < RUNS; i++) {
+        bench_result r;
+        bench_shape s = {.events = events,
+                         .batch = batch,
+                         .in_flight = in_flight,
+                         .streams = 100000,
+                         .payload_bytes = 200};
+        bool ok = bench_emit(&b->n, &s, &r);
+        v[i] = ok ? (double)r.events / r.seconds : 0;
+        b->payload_bytes += r.events * 200;
+        b->events += r.events;
+        bench_release(&r);
+        if (!ok)
+            return false;
+    }
+    show(b, what, "events/s", v, RUNS);
+    return true;
+}
+
+static bool measure_sustained(bench *b)
+{
+    uint64_t seconds = cmdline_number(b->line, "sustained"), from = bench_now_us(), events = 0;
+    while (bench_now_us() - from < seconds * 1000000) {
+        bench_result r;
+        bench_shape s = {.events = 200000,
+                         .batch = 1000,
+                         .in_flight = 8,
+                         .streams = 100000,
+                         .payload_bytes = 200};
+        if (!bench_emit(&b->n, &s, &r))
+            return false;
+        events += r.events;
+        b->events += r.events;
+        b->payload_bytes += r.events * 200;
+        bench_release(&r);
+    }
+    if (seconds > 0)
+        show_one(b, "sustained, batches of 1000, 100,000 streams", "events/s",
+                 (double)events * 1e6 / (double)(bench_now_us() - from));
+    return true;
+}
+
+static void measure_reads(bench *b)
+{
+    double v[RUNS], w[RUNS];
+    uint64_t rows;
+    node reader;
+    for (size_t i = 0; i < RUNS; i++) {
+        v[i] = bench_fetch_all(&b->n, &rows);
+        w[i] = bench_scan_all(&b->n, &rows);
+    }
+    show(b, "catch-up of a reader (fetch, decoded)", "events/s", v, RUNS);
+    show(b, "scan stream by stream", "events/s", w, RUNS);
+    if (!node_open(&reader, b->a.home, true))
+        return;
+    for (size_t i = 0; i < RUNS; i++)
+        v[i] = bench_delivery_us(&b->n, &reader, 100);
+    show(b, "delivery after the acknowledgement, p50", "us", v, RUNS);
+    node_close(&reader);
+}
+
+static double timed_command(const demo_node *n, const char *const *args)
+{
+    uint64_t from = bench_now_us();
+    return demo_run(n, NULL, args) == 0 ? (double)(bench_now_us() - from) / 1e6 : 0;
+}
+
+static void measure_commands(bench *b)
+{
+    const char *verify[] = {"verify", NULL},
+               *rebuild[] = {"projection", "rebuild", "records", NULL};
+    double s = timed_command(&b->a, verify);
+    if (s > 0)
+        show_one(b, "verify, whole command", "events/s", (double)b->events / s);
+    s = timed_command(&b->a, rebuild);
+    if (s > 0)
+        show_one(b, "rebuild of the record projection", "events/s", (double)b->events / s);
+}
+
+/* ---- two nodes ---- */
+
+static bool measure_sync(bench *b)
+{
+    char address[32];
+    demo_state sa, sb;
+    buf token;
+    snprintf(address, sizeof address, "127.0.0.1:%u", b->a.port + 1);
+    const char *invite[] = {"invite", "second", "--address", address, NULL};
+    buf_init(&token, TOKEN_TEXT_MAX_BYTES + 2);
+    bool ok = demo_run(&b->a, &token, invite) == 0 && token.len > 1;
+    if (ok)
+        token.p[token.len - 1] = '\0';
+    const char *join[] = {"join", ok ? (const char *)token.p : "", NULL};
+    ok = ok && demo_run(&b->b, NULL, join) == 0;
+    buf_release(&token);
+    uint64_t from = bench_now_us();
+    ok = ok && demo_up(&b->b, &b->a) && demo_ask(&b->a, &sa);
+    while (ok) { /* the other node is another process: asked, not awaited */
+        struct timespec pause = {0, 20 * 1000 * 1000};
+        frontier_reply f;
+        node second;
+        nanosleep(&pause, NULL);
+        ok = node_open(&second, b->b.home, true);
+        bool there = ok &&
+                     node_try(&second, "merge", &frontier_request_desc, &(frontier_request){0},
+                              5000, &f) == ERR_OK &&
+                     f.events >= sa.events;
+        node_close(&second);
+        if (there)
+            break;
+        if (bench_now_us() - from > 300ull * 1000000)
+            ok = node_fail("the second node did not catch up in 5 minutes") == 0;
+    }
+    if (ok)
+        show_one(b, "two nodes on loopback: start, verify and sync all", "events/s",
+                 (double)sa.events * 1e6 / (double)(bench_now_us() - from));
+    (void)sb;
+    return ok;
+}
+
+/* ---- disk and memory ---- */
+
+static uint64_t anonymous_kib(pid_t pid)
+{
+    char path[64], line[128];
+    unsigned long long kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "RssAnon: %llu", &kib) == 1)
+            break;
+    if (f != NULL)
+        fclose(f);
+    return kib;
+}
+
+static void measure_size(bench *b)
+{
+    char path[HOME_PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/store/data.mdb", b->a.home);
+    if (stat(path, &st) == 0 && b->payload_bytes > 0)
+        show_one(b, "disk per payload byte, all indexes", "bytes",
+                 (double)st.st_blocks * 512 / (double)b->payload_bytes);
+    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+        char what[64];
+        snprintf(what, sizeof what, "anonymous memory of %s", supervise_names[i]);
+        show_one(b, what, "MiB", (double)anonymous_kib(demo_pid(&b->a, supervise_names[i])) / 1024);
+    }
+}
+
+/* ---- the whole ---- */
+
+static bool set_up(bench *b)
+{
+    const char *init[] = {"init", "--dataset", "bench", "--name", "first", NULL};
+    snprintf(b->dir, sizeof b->dir, "/tmp/cairn-bench-XXXXXX");
+    if (mkdtemp(b->dir) == NULL)
+        return node_fail("cannot make a directory in /tmp: %s", strerror(errno)) == 0;
+    snprintf(b->a.home, sizeof b->a.home, "%s/a", b->dir);
+    snprintf(b->b.home, sizeof b->b.home, "%s/b", b->dir);
+    b->a.port = demo_free_port();
+    b->b.port = demo_free_port();
+    if (demo_run(&b->a, NULL, init) != 0 || !demo_up(&b->a, &b->a))
+        return false;
+    b->open = node_open(&b->n, b->a.home, true);
+    return b->open;
+}
+
+static bool measure(bench *b)
+{
+    uint64_t events = cmdline_number(b->line, "events");
+    measure_raw(b);
+    if (!measure_emit(b, "one at a time", 1, 1, 2000) ||
+        !measure_emit(b, "32 in flight", 1, 32, 30000) ||
+        !measure_emit(b, "256 in flight", 1, 256, 100000) ||
+        !measure_emit(b, "batches of 1000", 1000, 8, events / RUNS) || !measure_sustained(b))
+        return false;
+    measure_reads(b);
+    measure_size(b);
+    measure_commands(b);
+    return measure_sync(b);
+}
+
+int cmd_bench(const cmdline *c)
+{
+    static const char *const columns[] = {"WHAT", ">MEDIAN", "UNIT", "SPREAD", NULL};
+    bench b = {.line = c};
+    buf_init(&b.json, 65536);
+    b.table = cmdline_has(c, "json") ? NULL : out_table_new(columns);
+    bool ok = set_up(&b) && measure(&b);
+    out_table_print(b.table);
+    buf_release(&b.json);
+    if (b.open)
+        node_close(&b.n);
+    demo_down(&b.b);
+    demo_down(&b.a);
+    if (b.dir[0] != '\0')
+        demo_remove(b.dir);
+    return ok ? 0 : 1;
+}
