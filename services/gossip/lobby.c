@@ -148,6 +148,7 @@ static void on_added(void *ctx, err_t e, const char *text, const void *msg)
         g->joins_changed_ms = row->at_ms;
         g->dirty = true;
         g->members_next.ms = 0; /* its key must be let in at once */
+        service_wake(g->s, clock_mono());
         if (keep_save(g) != ERR_OK)
             log_error("cannot write HOME/gossip/state: the use of the token may be forgotten");
         log_info("%s joined as member %u, code %s", row->name, row->number, row->code);

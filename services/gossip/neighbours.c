@@ -87,6 +87,7 @@ static void on_frontier(void *ctx, err_t e, const char *text, const void *reply)
         g->writers_hash = writers;
         if (g->members_next.ms > now.ms + MEMBERS_GAP_MS)
             g->members_next.ms = now.ms; /* somebody who may change the roster has written */
+        service_wake(g->s, g->members_next);
     }
 }
 
@@ -94,7 +95,8 @@ static void on_members(void *ctx, err_t e, const char *text, const void *reply);
 
 static void ask_members(gossip_shell *g, mono_ms now)
 {
-    g->members_next.ms = now.ms + MEMBERS_POLL_MS;
+    /* an answer that is on its way may be older than what made us ask */
+    g->members_next.ms = now.ms + (g->asking_members ? MEMBERS_GAP_MS : MEMBERS_POLL_MS);
     if (g->asking_members)
         return;
     g->asking_members = clnt_send(g->merge, &members_request_desc, &(members_request){0},
