@@ -242,6 +242,8 @@ class Camp:
                 pass  # ended meanwhile, or is not ours
 
     def _end(self):
+        for child in self.children:
+            child.terminate()
         for node in self.nodes:
             for child in node.children.values():
                 child.send_signal(signal.SIGCONT)
