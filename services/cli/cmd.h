@@ -30,6 +30,7 @@ int cmd_bundle_write(const cmdline *c);
 int cmd_bundle_read(const cmdline *c);
 int cmd_projection_ls(const cmdline *c);
 int cmd_projection_rebuild(const cmdline *c);
+int cmd_doctor(const cmdline *c);
 int cmd_config_check(const cmdline *c);
 int cmd_config_show(const cmdline *c);
 int cmd_config_example(const cmdline *c);
