@@ -43,6 +43,7 @@
 #define FETCH_MAX_BYTES      (1u << 20)
 #define FETCH_MAX_WAIT_MS    60000u
 #define IDEM_KEY_MAX_BYTES   64u
+#define IDEM_KEEP_MS         (30ull * 86400 * 1000) /* how long a repeated request is recognised */
 #define NAME_MAX_BYTES       64u /* of a member, a node, a form */
 #define TITLE_MAX_BYTES      128u
 #define ERROR_TEXT_MAX_BYTES 256u

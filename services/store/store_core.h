@@ -89,7 +89,8 @@ typedef struct {
 } store_scrubbed;
 
 /* Checks up to `rows` further rows: checksum, id from the previous id and the body, and that the
- * indexes know it. Remembers across restarts how far it came. */
+ * indexes know it. Remembers across restarts how far it came. Also drops idempotency keys older than
+ * IDEM_KEEP_MS, up to `rows` looked at. */
 err_t store_scrub(store_core *s, uint32_t rows, wall_ms now, store_scrubbed *out) CAIRN_CHECK;
 /* Brings up to `streams` held-back index entries to the disk; true while there are more. A store
  * that is tended when idle starts at once; one that never is stays correct. */

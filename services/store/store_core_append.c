@@ -238,7 +238,8 @@ static err_t check_idem(const append_request *req)
 {
     idem_row row;
     for (msg_list list = req->idem; list_take(&idem_row_desc, &list, &row);)
-        if (row.key.len == 0 || row.count > req->rows.n || row.first > req->rows.n - row.count)
+        if (row.key.len == 0 || row.key.len > IDEM_KEY_MAX_BYTES || row.count > req->rows.n ||
+            row.first > req->rows.n - row.count)
             return ERR_INVALID;
     return ERR_OK;
 }

@@ -147,7 +147,8 @@ struct store_core {
     size_t n_damage, cap_damage;
     plan_row *plan; /* BATCH_MAX_EVENTS */
     uint32_t n_plan, serial;
-    msg_list plan_rest; /* rows of the append that are not planned yet */
+    store_key idem_seen; /* how far old idempotency keys were looked for */
+    msg_list plan_rest;  /* rows of the append that are not planned yet */
     uint64_t group_rows;
     buf row, scratch, out, list;
 };

@@ -158,6 +158,8 @@ err_t store_fetch(store_core *s, const fetch_request *req, rows_reply *out)
     kv_txn *txn;
     collected c;
     rows_begin(s, out);
+    if (req->category.len > CATEGORY_MAX_BYTES)
+        return ERR_TOO_LARGE;
     if (req->epoch != 0 && req->epoch != s->identity.epoch)
         return ERR_EPOCH;
     TRY(read_begin(s, &txn));

@@ -43,9 +43,13 @@ err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
     return row_decode(out);
 }
 
-err_t row_put(store_core *s, const stored_row *row, bool append)
+err_t row_put(store_core *s, const stored_row *given, bool append)
 {
     store_key key;
+    stored_row clamped = *given; /* a clock in the far future must not stop the log */
+    const stored_row *row = &clamped;
+    if (clamped.received_ms > WALL_MAX_MS)
+        clamped.received_ms = WALL_MAX_MS;
     key_offset(&key, row->offset);
     buf_clear(&s->row);
     buf_add_u64be(&s->row, 0);

@@ -90,6 +90,48 @@ static err_t scrub_one(store_core *s, kv_txn *txn, uint64_t offset, scrub_last *
     return check_indexes(s, txn, &r.row);
 }
 
+/* ---- old idempotency keys ---- */
+
+/* Looks at `rows` keys from s->idem_seen on; the old ones go into s->list, each after its length. */
+static err_t find_old_keys(store_core *s, uint32_t rows, wall_ms now)
+{
+    kv_txn *txn;
+    kv_cursor c;
+    bytes content;
+    buf_clear(&s->list);
+    TRY(read_begin(s, &txn));
+    err_t e = kv_first(txn, KV_IDEM, key_view(&s->idem_seen), &c);
+    for (; e == ERR_OK && rows > 0; rows--) {
+        bool good = sum_open(KV_IDEM, c.key, c.value, &content) == ERR_OK;
+        if (!good || take_varint(&content) + IDEM_KEEP_MS < now.ms) {
+            buf_add_u8(&s->list, (uint8_t)c.key.len);
+            buf_add_bytes(&s->list, c.key);
+        }
+        memcpy(s->idem_seen.b, c.key.p, c.key.len);
+        s->idem_seen.len = c.key.len;
+        e = kv_next(&c);
+    }
+    kv_done(&c);
+    kv_abort(txn);
+    if (e == ERR_NOT_FOUND)
+        s->idem_seen.len = 0; /* from the start again */
+    return e == ERR_OK || e == ERR_NOT_FOUND ? s->list.err : e;
+}
+
+static err_t drop_old_keys(store_core *s, uint32_t rows, wall_ms now)
+{
+    TRY(find_old_keys(s, rows, now));
+    if (s->list.len == 0)
+        return ERR_OK;
+    TRY(store_begin(s));
+    for (size_t at = 0; at < s->list.len && s->group == ERR_OK; at += s->list.p[at] + 1u) {
+        err_t e = kv_del(s->txn, KV_IDEM, bytes_of(s->list.p + at + 1, s->list.p[at]));
+        if (e != ERR_OK && e != ERR_NOT_FOUND)
+            (void)group_fail(s, e);
+    }
+    return store_commit(s);
+}
+
 err_t store_scrub(store_core *s, uint32_t rows, wall_ms now, store_scrubbed *out)
 {
     kv_txn *txn;
@@ -113,6 +155,8 @@ err_t store_scrub(store_core *s, uint32_t rows, wall_ms now, store_scrubbed *out
         s->st.scrub_offset = 0;
         s->st.scrubbed_ms = now.ms;
     }
+    if (e == ERR_OK && s->state == ERR_OK)
+        e = drop_old_keys(s, rows, now);
     return e;
 }
 

@@ -244,3 +244,93 @@ Test(store_core, random_history_in_lmdb, .timeout = 100)
 {
     random_history(IN_LMDB, 6, 60);
 }
+
+/* ---- idempotency keys and the clock ---- */
+
+static void append_with_key(const char *key, uint64_t clock_ms, wall_ms now)
+{
+    append_row rows[2];
+    seal_sig seals[2];
+    append_reply out, expected;
+    model_append_row made[2];
+    static int tip = -1;
+    tip = w.m.n_events == 0 ? -1 : tip;
+    for (int i = 0; i < 2; i++) {
+        tip = model_make(&w.m, &w.r, 1, tip);
+        made[i] = (model_append_row){tip, true, true};
+    }
+    model_rows(&w.m, made, 2, rows, seals);
+    cr_assert_eq(model_append(&w.m, made, 2, false, &expected), ERR_OK);
+    idem_row idem = {.key = bytes_str(key), .first = 1, .count = 1};
+    append_request req = {.rows = MSG_LIST_OF(rows, 2),
+                          .idem = MSG_LIST_OF(&idem, 1),
+                          .clock_wall_ms = clock_ms,
+                          .clock_counter = 3};
+    cr_assert_eq(store_begin(w.s), ERR_OK);
+    cr_assert_eq(store_append(w.s, &req, now, &out), ERR_OK);
+    cr_assert_eq(store_commit(w.s), ERR_OK);
+}
+
+static uint64_t idem_offset(const char *key)
+{
+    idem_request req = {.key = bytes_str(key)};
+    idem_reply out;
+    ref_row ref;
+    cr_assert_eq(store_idem(w.s, &req, &out), ERR_OK);
+    if (out.refs.n == 0)
+        return 0;
+    cr_assert(out.refs.n == 1 && msg_list_next(&ref_row_desc, &out.refs, &ref));
+    const model_event *e = &w.m.events[w.m.log[out.first_offset - 1].event];
+    cr_assert(ref.feed == e->feed && ref.seq == e->seq && ref.prefix == get_u16be(e->id.b));
+    return out.first_offset;
+}
+
+Test(store_core, idempotency_keys_live_for_a_month_and_clocks_never_go_back)
+{
+    store_hello_reply hello;
+    store_scrubbed scrubbed;
+    world_init(&w, IN_MEMORY, 9);
+    append_with_key("first", 500, (wall_ms){1000});
+    append_with_key("second", 400, (wall_ms){1000 + IDEM_KEEP_MS / 2});
+    cr_assert_eq(idem_offset("first"), 2);
+    cr_assert_eq(idem_offset("second"), 4);
+    cr_assert_eq(idem_offset("third"), 0);
+    cr_assert_eq(store_hello(w.s, &hello), ERR_OK);
+    cr_assert(hello.clock_wall_ms == 500 && hello.clock_counter == 3);
+    reopen(&w);
+    cr_assert_eq(store_hello(w.s, &hello), ERR_OK);
+    cr_assert(hello.clock_wall_ms == 500 && hello.clock_counter == 3);
+    wall_ms later = {1001 + IDEM_KEEP_MS};
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(store_scrub(w.s, 2, later, &scrubbed), ERR_OK);
+    cr_assert_eq(idem_offset("first"), 0);
+    cr_assert_eq(idem_offset("second"), 4);
+    world_release(&w);
+}
+
+Test(store_core, erasing_keeps_the_chain_and_says_so)
+{
+    rows_reply out;
+    stored_row row;
+    store_scrubbed scrubbed;
+    world_init(&w, IN_MEMORY, 10);
+    append_with_key("a", 1, (wall_ms){1000});
+    erase_request req = {.offset = 1};
+    for (int i = 0; i < 2; i++) { /* the second time changes nothing */
+        cr_assert_eq(store_begin(w.s), ERR_OK);
+        cr_assert_eq(store_erase(w.s, &req, (wall_ms){2000}), ERR_OK);
+        cr_assert_eq(store_commit(w.s), ERR_OK);
+    }
+    cr_assert_eq(store_head(w.s), 3);
+    fetch_request fetch = {.max = 10};
+    cr_assert_eq(store_fetch(w.s, &fetch, &out), ERR_OK);
+    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
+    const model_event *e = &w.m.events[0];
+    cr_assert((row.flags & ROW_ERASED) != 0 && !bytes_eq(row.body, bytes_of(e->body, e->body_len)));
+    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
+    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
+    cr_assert((row.flags & ROW_CHANGED) != 0 && (row.flags & ROW_ERASED) != 0 && row.parent == 1);
+    cr_assert_eq(store_scrub(w.s, 100, (wall_ms){3000}, &scrubbed), ERR_OK);
+    cr_assert(scrubbed.pass_ended && scrubbed.damaged == 0); /* the id still follows */
+    world_release(&w);
+}
