@@ -30,23 +30,24 @@ static size_t row_index(const char *section, const char *name)
     return ROWS;
 }
 
-static bool valid_int(const config_row *row, const char *text, buf *why)
+static bool valid_int(const config_row *row, const char *text, const char *origin, buf *why)
 {
     char *end;
     long v = strtol(text, &end, 10);
     if (*text != '\0' && *end == '\0' && v >= row->min && v <= row->max)
         return true;
-    buf_addf(why, "%s.%s must be a number from %ld to %ld, not \"%s\"", row->section, row->name,
-             row->min, row->max, text);
+    buf_addf(why, "%s: %s.%s must be a number from %ld to %ld, not \"%s\"", origin, row->section,
+             row->name, row->min, row->max, text);
     return false;
 }
 
-static bool valid(const config_row *row, const char *text, buf *why)
+static bool valid(const config_row *row, const char *text, const char *origin, buf *why)
 {
     if (row->type == CONFIG_INT)
-        return valid_int(row, text, why);
+        return valid_int(row, text, origin, why);
     if (row->type == CONFIG_BOOL && strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
-        buf_addf(why, "%s.%s must be true or false, not \"%s\"", row->section, row->name, text);
+        buf_addf(why, "%s: %s.%s must be true or false, not \"%s\"", origin, row->section,
+                 row->name, text);
         return false;
     }
     return true;
@@ -54,7 +55,7 @@ static bool valid(const config_row *row, const char *text, buf *why)
 
 static err_t set_row(config *c, size_t i, const char *text, const char *origin, buf *why)
 {
-    if (!valid(&config_rows[i], text, why))
+    if (!valid(&config_rows[i], text, origin, why))
         return ERR_INVALID;
     char *copy = strdup(text);
     if (copy == NULL)
@@ -65,8 +66,9 @@ static err_t set_row(config *c, size_t i, const char *text, const char *origin, 
     return ERR_OK;
 }
 
-/* libconfuse reports through a callback without a context. */
+/* libconfuse reports through a callback without a context, and inside of a section without the file's name. */
 static buf *confuse_why;
+static const char *confuse_path;
 
 static void on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
@@ -74,7 +76,7 @@ static void on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
     vsnprintf(text, sizeof text, fmt, ap);
     if (confuse_why != NULL && confuse_why->len == 0)
         buf_addf(confuse_why, "%s:%d: %s (see: cairn config example)",
-                 cfg != NULL && cfg->filename != NULL ? cfg->filename : "config",
+                 cfg != NULL && cfg->filename != NULL ? cfg->filename : confuse_path,
                  cfg != NULL ? cfg->line : 0, text);
 }
 
@@ -119,6 +121,7 @@ static err_t read_file(config *c, const char *path, buf *why)
     if (cfg == NULL)
         return ERR_NO_MEMORY;
     confuse_why = why;
+    confuse_path = path;
     cfg_set_error_function(cfg, on_confuse_error);
     int rc = cfg_parse(cfg, path);
     err_t e = rc == CFG_SUCCESS || rc == CFG_FILE_ERROR ? ERR_OK : ERR_INVALID;
