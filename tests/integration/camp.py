@@ -242,14 +242,16 @@ class Camp:
                 pass  # ended meanwhile, or is not ours
 
     def _end(self):
+        for pid, _ in self.processes():  # first: a SIGCONT during its end would hang LeakSanitizer
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
         for child in self.children:
             child.terminate()
         for node in self.nodes:
             for child in node.children.values():
-                child.send_signal(signal.SIGCONT)
                 child.terminate()
-            for pid in node.pids().values():
-                os.kill(pid, signal.SIGCONT)
             if "supervisor" in node.pids():
                 node.run("down")
         for child in [c for n in self.nodes for c in n.children.values()] + self.children:
@@ -258,12 +260,17 @@ class Camp:
             except subprocess.TimeoutExpired:
                 child.kill()
         for pid, _ in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def _show_logs(self):
         for node in self.nodes:
             lines = node.log_text().splitlines()
-            print(f"--- {node.name}, the last of {len(lines)} lines")
+            status = {k: v for k, v in node.status().items() if k != "feeds"}
+            print(f"--- {node.name}: {json.dumps(status)}")
+            print(f"--- the last of its {len(lines)} lines")
             print("\n".join(lines[-25:]))
 
     def __enter__(self):
