@@ -1,0 +1,46 @@
+/* A node of two cores, merge on a store in memory, for unit tests: what the services do around them, in order and at
+ * once. Failing steps end the test. */
+#ifndef CAIRN_MERGE_NODE_H
+#define CAIRN_MERGE_NODE_H
+
+#include "merge/merge_core.h"
+#include "store/store_core.h"
+#include "store/store_mem.h"
+
+typedef struct {
+    store_core *store;
+    store_kv *kv;
+    merge_core *core;
+    merge_batch batch;
+    merge_identity identity;
+    uint64_t now_ms;
+} merge_node;
+
+/* Member keys and genesis are derived from numbers: member n has seed {n, 0 …}. */
+void merge_node_key(member_no n, crypto_signer *out);
+/* The founder's node makes genesis; others are given it. */
+void merge_node_init(merge_node *n, member_no self, const merge_node *founder);
+/* A second node on a copy of the store and the same key; `noticed`: as the store notices a restored backup. */
+void merge_node_clone(merge_node *n, const merge_node *of, bool noticed);
+/* Throws the cores away and reads everything from the store. */
+void merge_node_restart(merge_node *n);
+void merge_node_release(merge_node *n);
+
+/* Writes one event; returns its reference. */
+ref_row merge_node_emit(merge_node *n, feed_class c, const char *stream, const char *kind,
+                        const ref_row *replaces, size_t n_replaces);
+err_t merge_node_try_emit(merge_node *n, const char *category, const char *stream,
+                          const char *kind);
+void merge_node_add(merge_node *n, member_no number, roster_role role);
+void merge_node_remove(merge_node *n, member_no number);
+/* Offers a run; what became of it in *out. */
+void merge_node_ingest(merge_node *n, bytes run, ingest_reply *out);
+/* The run of `feed` after `after_seq` that leads to the tip (any tip when it has one). NULL-length when there is none. */
+void merge_node_run(merge_node *n, feed_id feed, uint64_t after_seq, const event_id *tip,
+                    uint64_t tip_seq, buf *out);
+/* Everything `from` holds goes to `to`, the founder's feed first; runs that wait are tried again. */
+void merge_node_pull(merge_node *to, merge_node *from);
+event_id merge_node_digest(merge_node *n);
+uint64_t merge_node_events(merge_node *n);
+
+#endif
