@@ -119,27 +119,41 @@ static bool check_process(doctor *d, const char *name, bool others_up)
     return true;
 }
 
+/* What the supervisor knows of one process. Returns whether it is left out on purpose (up --no-lan). */
+static bool check_supervised(doctor *d, const process_row *p)
+{
+    if (p->restarts > 0)
+        doctor_say(d, DOCTOR_WARN, "processes", "cairn status", "%.*s was restarted %u times: %.*s",
+                   (int)p->name.len, (const char *)p->name.p, p->restarts, (int)p->why.len,
+                   (const char *)p->why.p);
+    if (!bytes_is(p->state, "stopped"))
+        return false;
+    doctor_say(d, DOCTOR_OK, "processes", NULL, "%.*s is not wanted", (int)p->name.len,
+               (const char *)p->name.p);
+    return true;
+}
+
 void doctor_processes(doctor *d)
 {
-    process_row rows[SUPERVISE_PROCESSES];
     processes_reply reply;
-    unsigned up = 0;
+    process_row row;
+    bool left_out[SUPERVISE_PROCESSES] = {false};
+    unsigned answer = 0, wanted = SUPERVISE_PROCESSES;
     if (!d->home_usable || !d->n.home.has_dataset)
         return;
     d->up = doctor_ask(d, "supervisor", &processes_request_desc, &(processes_request){0}, &reply);
-    for (size_t i = 0; d->up && i < SUPERVISE_PROCESSES &&
-                       msg_list_next(&process_row_desc, &reply.processes, &rows[i]);
-         i++)
-        if (rows[i].restarts > 0)
-            doctor_say(d, DOCTOR_WARN, "processes", "cairn status",
-                       "%.*s was restarted %u times: %.*s", (int)rows[i].name.len,
-                       (const char *)rows[i].name.p, rows[i].restarts, (int)rows[i].why.len,
-                       (const char *)rows[i].why.p);
+    while (d->up && msg_list_next(&process_row_desc, &reply.processes, &row)) {
+        bool out = check_supervised(d, &row);
+        for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
+            left_out[i] |= out && bytes_is(row.name, supervise_names[i]);
+        wanted -= out;
+    }
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        up += check_process(d, supervise_names[i], d->up || up > 0);
-    d->up |= up > 0;
-    if (up == SUPERVISE_PROCESSES)
-        doctor_say(d, DOCTOR_OK, "processes", NULL, "store, merge, projection and gossip answer");
+        if (!left_out[i])
+            answer += check_process(d, supervise_names[i], d->up || answer > 0);
+    d->up |= answer > 0;
+    if (d->up && answer == wanted)
+        doctor_say(d, DOCTOR_OK, "processes", NULL, "all %u answer", wanted);
     else if (!d->up)
         doctor_say(d, DOCTOR_WARN, "processes", "cairn up --detach", "the node is not up");
 }
