@@ -186,9 +186,11 @@ static err_t keep_seals(judging *j, uint32_t held)
             continue;
         seal_request s = {
             .feed = j->run.feed, .seq = item.seq, .id = j->c->ids[i], .seal = *item.seal};
-        TRY(j->c->io.seal(j->c->io.ctx, &s));
-        TRY(merge_reload_tips(j->c));
-        break;
+        err_t e = j->c->io.seal(j->c->io.ctx, &s);
+        if (e == ERR_NOT_FOUND)
+            return ERR_OK; /* on its way to the disk, with the seal of the run that brought it */
+        TRY(e);
+        return merge_refresh_sealed(j->c);
     }
     return ERR_OK;
 }

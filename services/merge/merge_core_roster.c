@@ -175,6 +175,14 @@ static bool refresh_tip(void *arg, const tip_row *row)
     return true;
 }
 
+err_t merge_refresh_sealed(merge_core *c)
+{
+    refreshing r = {c};
+    TRY(c->io.tips(c->io.ctx, refresh_tip, &r));
+    merge_front_changed(c);
+    return ERR_OK;
+}
+
 err_t merge_roster_apply(merge_core *c)
 {
     member_no changed[256];
@@ -185,10 +193,7 @@ err_t merge_roster_apply(merge_core *c)
             TRY(revise_member(c, changed[i], &any));
     if (!any)
         return ERR_OK;
-    refreshing r = {c};
-    TRY(c->io.tips(c->io.ctx, refresh_tip, &r));
-    merge_front_changed(c);
-    return ERR_OK;
+    return merge_refresh_sealed(c);
 }
 
 /* ---- after a commit ---- */
@@ -283,7 +288,10 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
         store_hello_reply same = {.incarnation = c->incarnation,
                                   .clock_wall_ms = c->clock.last.wall_ms,
                                   .clock_counter = c->clock.last.counter};
+        merge_local own[MERGE_CLASSES]; /* may be ahead: batches of our own are on their way */
+        memcpy(own, c->local, sizeof own);
         TRY(merge_core_load(c, &same));
+        memcpy(c->local, own, sizeof own);
     }
     for (size_t i = 0; i < b->n; i++)
         if (!same_chain_goes_on(b, i))

@@ -106,6 +106,8 @@ err_t merge_roster_fold(merge_core *c, feed_id feed, uint64_t seq, const event_i
                         const member_key *author, const event_view *v) CAIRN_CHECK;
 /* Applies what the roster changed: verdicts of held events, frontier. */
 err_t merge_roster_apply(merge_core *c) CAIRN_CHECK;
+/* Takes the frontier entries of all tips from the store; what is on its way stays as it is. */
+err_t merge_refresh_sealed(merge_core *c) CAIRN_CHECK;
 bool merge_is_roster_event(const event_view *v);
 
 /* merge_core_emit.c */

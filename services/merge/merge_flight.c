@@ -212,7 +212,7 @@ static err_t launch(merge_service *m, flight *f)
     *at = f;
     f->next = NULL;
     m->n_flights++;
-    m->barrier |= f->batch.roster;
+    m->barrier |= f->batch.roster || f->batch.fork; /* both make the core look at the store again */
     send_flight(m, f);
     return ERR_OK;
 }
