@@ -155,6 +155,16 @@ static void start(gossip_core *c, gossip_link *l, gossip_flight *f, const reconc
     gossip_wake_at(c, now.ms + GOSSIP_STALL_MS);
 }
 
+/* Runs of members that the roster does not know are dropped (rules.md 11): nothing else is begun before its events are
+ * here, or they would have to come twice. */
+static bool roster_under_way(gossip_core *c)
+{
+    for (size_t i = 0; i < GOSSIP_FLIGHTS_MAX; i++)
+        if (c->flights[i].id != 0 && gossip_is_roster(c, c->flights[i].feed))
+            return true;
+    return false;
+}
+
 static void start_wants(gossip_core *c, gossip_link *l, const reconcile_wants_list *wants,
                         mono_ms now)
 {
@@ -166,6 +176,8 @@ static void start_wants(gossip_core *c, gossip_link *l, const reconcile_wants_li
             return;
         if (flight_of_feed(c, w->feed) != NULL || !gossip_may_ask_feed(l->blame, w->feed, now))
             continue;
+        if (!gossip_is_roster(c, w->feed) && roster_under_way(c))
+            return; /* wants of the roster come first in the list */
         start(c, l, f, w, now);
         open++;
     }
