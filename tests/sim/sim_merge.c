@@ -1,0 +1,429 @@
+/* What the merge service does around its core (services/merge/merge_flight.c, merge_store.c), on the virtual clock. */
+#include "tests/sim/sim.h"
+
+/* ---- merge_io over the node's own store ---- */
+
+/* Now and then the store does not answer in time. */
+static err_t flaky(sim_node *n)
+{
+    sim_world *w = n->world;
+    if (!w->opt.disks || w->healing || !sim_chance(w, 60))
+        return ERR_OK;
+    n->troubles++;
+    return ERR_TIMEOUT;
+}
+
+static err_t io_locate(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_t max, size_t *n)
+{
+    sim_node *node = ctx;
+    locate_request req = {.feed = feed, .seq = seq};
+    locate_reply reply;
+    *n = 0;
+    TRY(flaky(node));
+    TRY(store_locate(node->store, &req, &reply));
+    while (*n < max && msg_list_next(&place_row_desc, &reply.places, &out[*n]))
+        (*n)++;
+    return ERR_OK;
+}
+
+static bool walk_rows(msg_list rows, bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    /* `each` may ask the store again: the answer must not lie in the store's own room. */
+    stored_row row;
+    buf copy;
+    bool go_on = true;
+    buf_init(&copy, MESSAGE_MAX_BYTES);
+    if (!buf_add_bytes(&copy, rows.raw))
+        abort();
+    rows.raw = buf_view(&copy);
+    while (go_on && msg_list_next(&stored_row_desc, &rows, &row))
+        go_on = each(arg, &row);
+    buf_release(&copy);
+    return go_on;
+}
+
+static err_t io_read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
+                          bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    sim_node *n = ctx;
+    TRY(flaky(n));
+    while (from <= to) {
+        read_feed_request req = {.feed = feed, .from_seq = from, .to_seq = to, .max = 64};
+        rows_reply reply;
+        TRY(store_read_feed(n->store, &req, &reply));
+        from = reply.next;
+        if (!walk_rows(reply.rows, each, arg) || from == 0)
+            break;
+    }
+    return ERR_OK;
+}
+
+static err_t io_read_roster(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg)
+{
+    sim_node *n = ctx;
+    fetch_request req = {.max = 64, .category = bytes_str(ROSTER_CATEGORY)};
+    TRY(flaky(n));
+    for (;;) {
+        rows_reply reply;
+        TRY(store_fetch(n->store, &req, &reply));
+        req.epoch = reply.epoch;
+        req.after = reply.next;
+        if (!walk_rows(reply.rows, each, arg) || reply.caught_up)
+            return ERR_OK;
+    }
+}
+
+static err_t io_tips(void *ctx, bool (*each)(void *arg, const tip_row *row), void *arg)
+{
+    sim_node *n = ctx;
+    tips_reply reply;
+    tip_row row;
+    TRY(flaky(n));
+    TRY(store_tips(n->store, &reply));
+    buf copy;
+    buf_init(&copy, MESSAGE_MAX_BYTES);
+    if (!buf_add_bytes(&copy, reply.tips.raw))
+        abort();
+    reply.tips.raw = buf_view(&copy);
+    while (msg_list_next(&tip_row_desc, &reply.tips, &row))
+        if (!each(arg, &row))
+            break;
+    buf_release(&copy);
+    return ERR_OK;
+}
+
+static err_t in_group(sim_node *n, err_t e)
+{
+    if (e == ERR_OK)
+        return store_commit(n->store);
+    store_abort(n->store);
+    return e;
+}
+
+static err_t io_verdicts(void *ctx, const verdict_row *rows, size_t n)
+{
+    sim_node *node = ctx;
+    verdict_request req = {.verdicts = MSG_LIST_OF(rows, n)};
+    TRY(flaky(node));
+    TRY(store_begin(node->store));
+    for (size_t i = 0; i < n; i++)
+        if (!rows[i].counts)
+            sim_once(node->world, ST_UNCOUNTED);
+    return in_group(node, store_verdicts(node->store, &req, sim_clock(node->world, node)));
+}
+
+static err_t io_seal(void *ctx, const seal_request *seal)
+{
+    sim_node *n = ctx;
+    TRY(flaky(n));
+    TRY(store_begin(n->store));
+    return in_group(n, store_seal(n->store, seal));
+}
+
+static err_t io_incarnation(void *ctx, uint16_t value)
+{
+    sim_node *n = ctx;
+    incarnation_request req = {.incarnation = value};
+    TRY(flaky(n));
+    TRY(store_begin(n->store));
+    return in_group(n, store_incarnation(n->store, &req));
+}
+
+merge_io sim_merge_io(sim_node *n)
+{
+    return (merge_io){n,       io_locate,   io_read_feed, io_read_roster,
+                      io_tips, io_verdicts, io_seal,      io_incarnation};
+}
+
+/* ---- flights ---- */
+
+static bool may_fly(const sim_node *n)
+{
+    return sim_node_ready(n) && !n->barrier && !merge_core_overtaken(n->merge) &&
+           n->n_flights < SIM_FLIGHTS;
+}
+
+static sim_flight *next_flight(sim_world *w, sim_node *n, sim_job job)
+{
+    sim_flight *f = &n->flights[n->n_flights];
+    merge_batch_clear(&f->batch);
+    f->job = job;
+    f->tag = f->n_forms = 0;
+    f->wall_ms = sim_clock(w, n).ms;
+    return f;
+}
+
+/* Takes the first flight away; its memory is used again. */
+static void retire(sim_node *n)
+{
+    sim_flight first = n->flights[0];
+    n->n_flights--;
+    memmove(&n->flights[0], &n->flights[1], (SIM_FLIGHTS - 1) * sizeof first);
+    n->flights[SIM_FLIGHTS - 1] = first;
+}
+
+void sim_flights_drop(sim_node *n)
+{
+    n->n_flights = 0;
+}
+
+static bool launch(sim_world *w, int i, sim_flight *f)
+{
+    sim_node *n = &w->node[i];
+    err_t e = merge_core_close(n->merge, &f->batch, &f->request);
+    if (e != ERR_OK) {
+        sim_fail(w, INV_MACHINE, "node %d: close: %s", i, err_name(e));
+        return false;
+    }
+    n->n_flights++;
+    n->barrier |= f->batch.roster || f->batch.fork;
+    sim_schedule(w, i, 1 + sim_below(w, 20), TASK_COMMIT);
+    return true;
+}
+
+/* ---- local events ---- */
+
+static err_t emit_form(sim_world *w, sim_node *n, const sim_form *form, merge_batch *b)
+{
+    ref_row refs[SIM_ROW_REFS];
+    _Alignas(max_align_t) uint8_t room[512];
+    size_t first;
+    buf body, why;
+    for (uint32_t k = 0; k < form->n_refs; k++) {
+        const sim_event *e = &w->event[form->refs[k]];
+        refs[k] = (ref_row){.feed = e->feed, .seq = e->seq, .prefix = get_u16be(e->id.b)};
+    }
+    const sim_stream *s = form->stream != SIM_NONE ? &w->stream[form->stream] : NULL;
+    emit_row row = {.category = bytes_str(s != NULL ? s->category : "form"),
+                    .stream = bytes_str(s != NULL ? s->name : ""),
+                    .kind = bytes_str(form->kind),
+                    .payload = bytes_of(form->payload, form->payload_len),
+                    .attributes = bytes_of(NULL, 0),
+                    .replaces = MSG_LIST_OF(refs, form->n_refs)};
+    emit_request req = {.feed_class = form->feed_class, .events = MSG_LIST_OF(&row, 1)};
+    buf_init(&body, MESSAGE_MAX_BYTES);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    err_t e = msg_encode(&emit_request_desc, &req, &body);
+    if (e == ERR_OK)
+        e = msg_decode(&emit_request_desc, buf_view(&body), room, NULL);
+    if (e == ERR_OK)
+        e = merge_core_emit(n->merge, sim_clock(w, n), (uint32_t)prop_u64(&w->rng),
+                            (const emit_request *)(const void *)room, b, &first, &why);
+    buf_release(&body);
+    buf_release(&why);
+    return e;
+}
+
+bool sim_merge_emit(sim_world *w, int i, const sim_form *forms, uint32_t count)
+{
+    sim_node *n = &w->node[i];
+    if (!may_fly(n))
+        return false;
+    sim_flight *f = next_flight(w, n, JOB_EMIT);
+    for (uint32_t k = 0; k < count && k < 4; k++) {
+        err_t e = emit_form(w, n, &forms[k], &f->batch);
+        if (e == ERR_OK)
+            f->forms[f->n_forms++] = forms[k];
+        else if (e != ERR_NOT_READY && e != ERR_FORBIDDEN)
+            sim_fail(w, INV_MACHINE, "node %d: emit: %s", i, err_name(e));
+    }
+    return f->n_forms > 0 && launch(w, i, f);
+}
+
+static bool alone(const sim_node *n)
+{
+    return may_fly(n) && n->n_flights == 0;
+}
+
+static bool roster_done(sim_world *w, int i, sim_flight *f, err_t e)
+{
+    if (e == ERR_OK)
+        return launch(w, i, f);
+    if (e != ERR_FORBIDDEN && e != ERR_NOT_READY && e != ERR_EXISTS && e != ERR_NOT_FOUND)
+        sim_fail(w, INV_MACHINE, "node %d: roster: %s", i, err_name(e));
+    return false;
+}
+
+bool sim_merge_add(sim_world *w, int i, const member_add_request *in, member_no *number)
+{
+    sim_node *n = &w->node[i];
+    buf why;
+    if (!alone(n))
+        return false;
+    sim_flight *f = next_flight(w, n, JOB_ROSTER);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    err_t e = merge_core_member_add(n->merge, sim_clock(w, n), in, &f->batch, number, &why);
+    buf_release(&why);
+    return roster_done(w, i, f, e);
+}
+
+bool sim_merge_remove(sim_world *w, int i, member_no number)
+{
+    sim_node *n = &w->node[i];
+    buf why;
+    if (!alone(n))
+        return false;
+    sim_flight *f = next_flight(w, n, JOB_ROSTER);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    err_t e = merge_core_member_remove(n->merge, sim_clock(w, n), number, &f->batch, &why);
+    buf_release(&why);
+    return roster_done(w, i, f, e);
+}
+
+/* ---- remote runs ---- */
+
+/* False when merge is busy: offer it again. */
+bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t tag)
+{
+    sim_node *n = &w->node[i];
+    if (!may_fly(n))
+        return false;
+    sim_flight *f = next_flight(w, n, JOB_INGEST);
+    f->tag = tag;
+    err_t e = merge_core_ingest(n->merge, sim_clock(w, n), run, peer, false, &f->batch, &f->reply);
+    if (e != ERR_OK && e != ERR_NOT_READY && e != ERR_TIMEOUT)
+        sim_fail(w, INV_MACHINE, "node %d: ingest: %s", i, err_name(e));
+    n->unready |= e != ERR_OK && e != ERR_NOT_READY;
+    if (e == ERR_OK && f->reply.code == ERR_GAP)
+        sim_once(w, ST_QUARANTINED);
+    else if (e == ERR_OK && f->reply.refused > 0)
+        sim_once(w, ST_REFUSED);
+    if (run.len >= 16)
+        sim_say(w, "node %d: run %x/%llu of member %u: %u new, %u refused: %s", i,
+                get_u32be(run.p + 4), (unsigned long long)get_u64be(run.p + 8), peer,
+                f->reply.accepted, f->reply.refused, err_name((err_t)f->reply.code));
+    if (e == ERR_OK && f->batch.n > 0)
+        return launch(w, i, f);
+    if (tag != 0)
+        gossip_ingested(n->gossip, tag, e, e == ERR_OK ? &f->reply : NULL, sim_now(w));
+    return true;
+}
+
+/* ---- commits ---- */
+
+/* The events of a local batch become known to the oracle when they can be seen by others. */
+static void publish(sim_world *w, int i, const sim_flight *f)
+{
+    sim_node *n = &w->node[i];
+    for (size_t k = 0; k < f->batch.n && w->failed == INV_NONE; k++) {
+        const append_row *row = &f->batch.rows[k];
+        event_view v;
+        if (!f->batch.local)
+            continue;
+        uint32_t e = sim_event_add(w, row->feed, row->seq, &row->id, &row->prev,
+                                   &n->identity.signer.public, !n->liar, row->body);
+        if (e == SIM_NONE || event_parse(row->body, &v) != ERR_OK)
+            continue;
+        sim_check_stamp(w, i, &v);
+        if (f->job == JOB_EMIT && k < f->n_forms)
+            sim_check_meant(w, e, &f->forms[k]);
+    }
+}
+
+static void acknowledge(sim_world *w, sim_node *n, const sim_flight *f)
+{
+    for (size_t k = 0; f->batch.local && k < f->batch.n; k++) {
+        uint32_t e = sim_event_find(w, &f->batch.rows[k].id);
+        if (e == SIM_NONE || n->n_acked == SIM_EVENTS)
+            continue;
+        w->event[e].acked = true;
+        n->acked[n->n_acked++] = e;
+    }
+}
+
+static void failed_flight(sim_world *w, int i, err_t e)
+{
+    sim_node *n = &w->node[i];
+    sim_flight *f = &n->flights[0];
+    bool chained = n->unready; /* on one that failed before */
+    if (e != ERR_FULL && e != ERR_IO && !(chained && (e == ERR_CONFLICT || e == ERR_FORKED)))
+        sim_fail(w, INV_MACHINE, "node %d: append of feed %x seq %llu: %s", i,
+                 f->batch.n ? f->batch.rows[0].feed : 0,
+                 (unsigned long long)(f->batch.n ? f->batch.rows[0].seq : 0), err_name(e));
+    sim_once(w, ST_DISK_FAIL);
+    n->unready = true;
+    n->troubles++;
+    uint32_t tag = f->tag;
+    retire(n);
+    if (tag != 0)
+        gossip_ingested(n->gossip, tag, e, NULL, sim_now(w));
+}
+
+static bool crash_here(sim_world *w, int i)
+{
+    store_kv *kept;
+    if (w->healing || !sim_chance(w, 250))
+        return false;
+    sim_node_crash(w, i, &kept);
+    sim_node_start(w, i, kept, false);
+    return true;
+}
+
+void sim_merge_commit(sim_world *w, int i)
+{
+    sim_node *n = &w->node[i];
+    sim_flight *f = &n->flights[0];
+    append_reply reply;
+    if (n->n_flights == 0)
+        return;
+    if (crash_here(w, i))
+        return;
+    err_t e = store_begin(n->store);
+    if (e == ERR_OK) {
+        e = store_append(n->store, &f->request, sim_clock(w, n), &reply);
+        e = in_group(n, e);
+    }
+    if (e != ERR_OK) {
+        failed_flight(w, i, e);
+        return;
+    }
+    publish(w, i, f);
+    uint64_t unacked = w->happened[ST_CRASH];
+    if (crash_here(w, i)) {
+        w->happened[ST_CRASH_UNACKED] += w->happened[ST_CRASH] - unacked;
+        return;
+    }
+    e = merge_core_committed(n->merge, &f->batch);
+    if (e != ERR_OK && e != ERR_TIMEOUT)
+        sim_fail(w, INV_MACHINE, "node %d: committed: %s", i, err_name(e));
+    n->unready |= e != ERR_OK;
+    acknowledge(w, n, f);
+    ingest_reply out = f->reply;
+    uint32_t tag = f->tag;
+    retire(n);
+    if (tag != 0)
+        gossip_ingested(n->gossip, tag, ERR_OK, &out, sim_now(w));
+    sim_gossip_news(w, i);
+}
+
+static void begin_anew(sim_world *w, int i)
+{
+    sim_node *n = &w->node[i];
+    sim_once(w, ST_OVERTAKEN);
+    sim_say(w, "node %d begins a new incarnation", i);
+    err_t e = merge_core_new_incarnation(n->merge, (uint16_t)prop_u64(&w->rng));
+    n->unready |= e != ERR_OK;
+}
+
+/* What merge's shell does when nothing is under way. */
+void sim_merge_turn(sim_world *w, int i)
+{
+    sim_node *n = &w->node[i];
+    buf run;
+    member_no peer;
+    if (!n->alive || n->n_flights > 0)
+        return;
+    n->barrier = false;
+    if (n->unready)
+        sim_node_load(w, i);
+    if (n->unready)
+        return;
+    if (merge_core_overtaken(n->merge))
+        begin_anew(w, i);
+    buf_init(&run, RUN_MAX_BYTES + SEAL_MAX_BYTES);
+    while (may_fly(n) && merge_core_released(n->merge, &run, &peer)) {
+        (void)sim_merge_ingest(w, i, buf_view(&run), peer, 0);
+        buf_clear(&run);
+    }
+    buf_release(&run);
+}
