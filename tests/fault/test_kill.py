@@ -49,7 +49,7 @@ class Emitter:
 
     def stop(self):
         self.child.terminate()
-        check(self.child.wait(60) == 0, "the emitter found something wrong")
+        check(self.child.wait(60) == 0, lambda: f"the emitter failed: {self.path.read_text().splitlines()[-1:]}")
 
 
 class Ledger:
