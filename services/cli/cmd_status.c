@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASK_MS 1500u
+#define ASK_MS         1500u
+#define JOINS_SHOWN_MS (3600ull * 1000)
 
 typedef struct {
     const cmdline *line;
@@ -184,6 +185,24 @@ static void processes_json(state *s)
     out_end(&s->json, ']');
 }
 
+static void joins_json(state *s)
+{
+    pending_reply reply;
+    pending_row p;
+    out_begin(&s->json, "joins", '[');
+    if (ask(s, "gossip", &pending_request_desc, &(pending_request){0}, ASK_MS, &reply))
+        while (msg_list_next(&pending_row_desc, &reply.joins, &p)) {
+            out_begin(&s->json, NULL, '{');
+            out_str(&s->json, "name", p.name);
+            out_str(&s->json, "code", p.code);
+            out_str(&s->json, "state", p.state);
+            out_u64(&s->json, "member", p.number);
+            out_time(&s->json, "at", p.at_ms);
+            out_end(&s->json, '}');
+        }
+    out_end(&s->json, ']');
+}
+
 static void print_json(state *s)
 {
     char hex[2 * EVENT_ID_BYTES + 1];
@@ -206,6 +225,7 @@ static void print_json(state *s)
     out_u64(&s->json, "forks", s->merge ? s->status.forks.n : 0);
     out_u64(&s->json, "damaged", s->store ? s->hello.damaged : 0);
     peers_json(s);
+    joins_json(s);
     processes_json(s);
     out_close(&s->json);
 }
@@ -318,6 +338,23 @@ static void print_peers(state *s, uint64_t now)
     out_table_print(t);
 }
 
+/* Who came by an invitation lately, with the code that its screen shows too. */
+static void print_joins(state *s, uint64_t now)
+{
+    pending_request req = {.since_ms = now > JOINS_SHOWN_MS ? now - JOINS_SHOWN_MS : 0};
+    pending_reply reply;
+    pending_row p;
+    if (!ask(s, "gossip", &pending_request_desc, &req, ASK_MS, &reply))
+        return;
+    while (msg_list_next(&pending_row_desc, &reply.joins, &p)) {
+        char ago[32];
+        out_ago(ago, p.at_ms, now);
+        printf("%.*s %.*s, confirm code %.*s (%s)\n", (int)p.name.len, (const char *)p.name.p,
+               (int)p.state.len, (const char *)p.state.p, (int)p.code.len, (const char *)p.code.p,
+               ago);
+    }
+}
+
 static void print_words(state *s)
 {
     uint64_t now = clock_wall().ms;
@@ -326,6 +363,7 @@ static void print_words(state *s)
     print_processes(s, now);
     printf("\n");
     print_peers(s, now);
+    print_joins(s, now);
 }
 
 static int show(state *s)
