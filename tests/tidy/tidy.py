@@ -269,6 +269,12 @@ def shellcheck(sources):
     yield from reports(text)
 
 
+# Each function by itself: twenty times faster than following every call, and without the false alarms that come
+# from not knowing that an error code and a pointer belong together.
+SHALLOW = ["--extra-arg=" + word for word in
+           ("-Wno-unknown-warning-option", "-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")]
+
+
 def clang_tidy(sources):
     """Each product file once; what passed is remembered in the build tree by the hash of all it could read."""
     with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as file:
@@ -287,8 +293,7 @@ def clang_tidy(sources):
         mark = os.path.join(memory, mark.hexdigest())
         if os.path.exists(mark):
             return []
-        code, text = output_of(["clang-tidy-14", "--quiet", "-p", BUILD, "--extra-arg=-Wno-unknown-warning-option",
-                                source.path])
+        code, text = output_of(["clang-tidy-14", "--quiet", "-p", BUILD, *SHALLOW, source.path])
         found = [r for r in reports(text)]
         if code == 0:
             open(mark, "w").close()
