@@ -247,8 +247,10 @@ static err_t open_in(view_db *db, const dataset_id *dataset)
 {
     TRY(connect_file(db, 0));
     TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
-    if (!is_of(db, dataset))
-        return ERR_FOREIGN_DB;
+    if (!is_of(db, dataset)) {
+        int rc = sqlite3_errcode(db->sql) & 0xff;
+        return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? ERR_DAMAGED : ERR_FOREIGN_DB;
+    }
     db->at = (view_position){view_db_fact(db, "epoch"), view_db_fact(db, "offset"),
                              view_db_fact(db, "prefix")};
     return ERR_OK;
