@@ -132,7 +132,7 @@ typedef struct gossip_shell {
     uint64_t roster_version, writers_hash, frontier_version;
     bool roster_known; /* merge has told it, and this node is in it */
     bool merge_answers, asking_members;
-    mono_ms members_next, bell_next;
+    mono_ms members_next, members_asked, bell_next;
     intro_row intros[JOIN_INTROS_MAX];
     size_t n_intros;
     buf intros_file, genesis;

@@ -85,8 +85,10 @@ static void on_frontier(void *ctx, err_t e, const char *text, const void *reply)
     uint64_t writers = hash_writers(g);
     if (writers != g->writers_hash || !g->roster_known) {
         g->writers_hash = writers;
-        if (g->members_next.ms > now.ms + MEMBERS_GAP_MS)
-            g->members_next.ms = now.ms; /* somebody who may change the roster has written */
+        /* Somebody who may change the roster has written. */
+        uint64_t at = g->members_asked.ms + MEMBERS_GAP_MS;
+        g->members_next.ms = at > now.ms ? at : now.ms;
+        service_wake(g->s, g->members_next);
         service_wake(g->s, g->members_next);
     }
 }
@@ -99,6 +101,7 @@ static void ask_members(gossip_shell *g, mono_ms now)
     g->members_next.ms = now.ms + (g->asking_members ? MEMBERS_GAP_MS : MEMBERS_POLL_MS);
     if (g->asking_members)
         return;
+    g->members_asked = now;
     g->asking_members = clnt_send(g->merge, &members_request_desc, &(members_request){0},
                                   MEMBERS_WAIT_MS, on_members, g) == ERR_OK;
 }
