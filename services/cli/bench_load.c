@@ -232,8 +232,10 @@ uint32_t bench_delivery_us(node *n, node *reader, unsigned times)
     store_hello_reply hello;
     if (all.latency_us == NULL || store == NULL ||
         node_ask(reader, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-            ERR_OK)
+            ERR_OK) {
+        bench_release(&all);
         return 0;
+    }
     arrival a = {.next = hello.head, .epoch = hello.epoch};
     for (unsigned i = 0; i < times; i++) {
         bench_result r;
