@@ -182,6 +182,19 @@ err_t merge_reload_tips(merge_core *c)
     return l.e;
 }
 
+/* Found with two tips: a copy of this node wrote there too, and we died before we left that incarnation. To write on
+ * would be to guess which branch is ours, and distances would name what nobody had on screen. */
+static bool own_feed_forked(const merge_core *c)
+{
+    for (unsigned k = 0; k < MERGE_CLASSES; k++) {
+        const merge_feed *f =
+            merge_feed_find(c, feed_make(c->incarnation, (feed_class)k, c->identity.self));
+        if (f != NULL && f->n > 1)
+            return true;
+    }
+    return false;
+}
+
 err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
 {
     c->loaded = false;
@@ -192,6 +205,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
     for (size_t i = 0; i < c->n_feeds; i++)
         TRY(complete_feed(c, &c->feeds[i]));
     TRY(merge_roster_apply(c));
+    c->overtaken |= own_feed_forked(c);
     c->loaded = true;
     return ERR_OK;
 }
