@@ -1,12 +1,10 @@
 /* The gossip process with merge and store played by the test: who gets in, who does not, what bad peers cost. */
-#include "gossip/join_core.h"
-#include "pure/run.h"
 #include "shell/clock.h"
-#include "tests/service/fake_merge.h"
-#include "tests/service/gossip_peer.h"
+#include "tests/service/gossip_node.h"
 
 #include "gossip/curve.h"
 #include "gossip/zap.h"
+#include "pure/crypto.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,84 +15,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-static rig r;
-static fake_merge *merge;
-static gossip_peer friend, stranger;
-static transport_key node_key;
-static char member_address[ADDRESS_MAX_BYTES + 1], lobby_address[ADDRESS_MAX_BYTES + 1];
-
-/* ---- one node: member 1, founder; `friend` is member 2 ---- */
-
-static void make_node(void)
-{
-    uint8_t secret[TRANSPORT_KEY_BYTES];
-    char dir[HOME_PATH_MAX];
-    buf why;
-    buf_init(&why, 512);
-    cr_assert_eq(crypto_start(), ERR_OK);
-    cr_assert_eq(setenv("CAIRN_GOSSIP_LISTEN", "127.0.0.1:0", 1), 0);
-    cr_assert_eq(setenv("CAIRN_GOSSIP_DISCOVERY", "false", 1), 0);
-    cr_assert_eq(setenv("CAIRN_GOSSIP_RETRY_MAX_MS", "200", 1), 0);
-    rig_init(&r, "gossip");
-    home_path(&r.home, dir, "gossip");
-    cr_assert_eq(curve_load_key(dir, secret, &node_key, &why), ERR_OK);
-    buf_release(&why);
-    merge = fake_merge_new(&r.home);
-    peer_init(&friend, &r.bus, 1);
-    peer_init(&stranger, &r.bus, 2);
-    fake_merge_member(merge, 1, "camp", 0, &node_key, 0);
-    fake_merge_member(merge, 2, "friend", 2, &friend.key, 0);
-}
-
-/* Waits until gossip knows the roster and listens. */
-static void await_ready(void)
-{
-    health_reply health = {0};
-    uint64_t until = clock_mono().ms + RIG_MS;
-    while (!health.ready && clock_mono().ms < until)
-        rig_ask(&r, &health_request_desc, &(health_request){0}, &health);
-    cr_assert(health.ready, "%.*s", (int)health.state.len, (const char *)health.state.p);
-}
-
-static void find_port(void)
-{
-    peers_reply peers;
-    rig_ask(&r, &peers_request_desc, &(peers_request){0}, &peers);
-    snprintf(member_address, sizeof member_address, "%.*s", (int)peers.listen.len,
-             (const char *)peers.listen.p);
-    long port = strtol(strrchr(member_address, ':') + 1, NULL, 10);
-    snprintf(lobby_address, sizeof lobby_address, "127.0.0.1:%ld", port + 1);
-}
-
-static void start_node(void)
-{
-    make_node();
-    rig_start(&r);
-    await_ready();
-    find_port();
-}
-
-static void stop_node(void)
-{
-    peer_release(&friend);
-    peer_release(&stranger);
-    rig_release(&r);
-    fake_merge_free(&merge);
-}
-
-TestSuite(gossip, .init = start_node, .fini = stop_node, .timeout = 120);
-
-static uint64_t counter(const char *name)
-{
-    counters_reply m;
-    counter_row row;
-    rig_ask(&r, &counters_request_desc, &(counters_request){0}, &m);
-    while (msg_list_next(&counter_row_desc, &m.counters, &row))
-        if (bytes_is(row.name, name))
-            return row.value;
-    cr_assert_fail("no counter %s", name);
-    return 0;
-}
+TestSuite(gossip, .init = node_start, .fini = node_stop, .timeout = 120);
 
 static bool peer_of(member_no member, peer_row *row)
 {
@@ -104,12 +25,6 @@ static bool peer_of(member_no member, peer_row *row)
         if (row->member == member)
             return true;
     return false;
-}
-
-static void friend_is_linked(void)
-{
-    peer_connect(&friend, member_address, &node_key);
-    peer_greet(&friend, 2, 5);
 }
 
 /* The link still works: a ping that wants an answer gets one. */
@@ -139,7 +54,7 @@ static size_t memory_kib(void)
 Test(gossip, a_member_is_greeted_and_shown)
 {
     peer_row row;
-    friend_is_linked();
+    node_link_friend();
     friend_is_well();
     cr_assert(peer_of(2, &row));
     cr_assert(bytes_is(row.state, "live") && bytes_is(row.name, "friend"));
@@ -148,13 +63,13 @@ Test(gossip, a_member_is_greeted_and_shown)
 
 Test(gossip, a_stranger_with_a_valid_key_is_refused)
 {
-    friend_is_linked();
+    node_link_friend();
     peer_connect(&stranger, member_address, &node_key);
     cr_assert_eq(peer_await(&stranger, ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                                            ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                                            ZMQ_EVENT_DISCONNECTED),
                  ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
-    cr_assert(counter("strangers_refused_total") > 0);
+    cr_assert(node_counter("strangers_refused_total") > 0);
     friend_is_well();
 }
 
@@ -179,7 +94,7 @@ Test(gossip, a_member_cannot_pose_as_another)
 
 Test(gossip, a_removed_member_is_cut_off_at_once_and_stays_out)
 {
-    friend_is_linked();
+    node_link_friend();
     gossip_peer other;
     peer_init(&other, &r.bus, 3);
     fake_merge_member(merge, 3, "other", 2, &other.key, 0);
@@ -206,7 +121,7 @@ Test(gossip, of_two_links_to_one_process_one_is_closed)
 {
     gossip_peer twin;
     peer_bye bye;
-    friend_is_linked();
+    node_link_friend();
     peer_init(&twin, &r.bus, 1);
     peer_connect(&twin, member_address, &node_key);
     peer_greet(&twin, 2, 5);
@@ -230,7 +145,7 @@ static int raw_connection(void)
 
 Test(gossip, random_bytes_at_the_port_change_nothing)
 {
-    friend_is_linked();
+    node_link_friend();
     size_t before = memory_kib();
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < 300; i++) {
@@ -245,7 +160,7 @@ Test(gossip, random_bytes_at_the_port_change_nothing)
     friend_is_well();
     size_t after = memory_kib();
     cr_assert(after < before + 32 * 1024, "grew from %zu to %zu KiB", before, after);
-    await_ready();
+    node_await_ready();
 }
 
 Test(gossip, an_over_long_message_ends_the_link_before_it_is_held)
@@ -254,7 +169,7 @@ Test(gossip, an_over_long_message_ends_the_link_before_it_is_held)
     size_t len = 48u << 20;
     void *bytes_48 = calloc(1, len);
     cr_assert_not_null(bytes_48);
-    friend_is_linked();
+    node_link_friend();
     size_t before = memory_kib();
     peer_init(&big, &r.bus, 1);
     for (int i = 0; i < 3; i++) {
@@ -273,18 +188,18 @@ Test(gossip, an_over_long_message_ends_the_link_before_it_is_held)
 Test(gossip, a_member_that_sends_nonsense_is_told_why)
 {
     peer_bye bye;
-    friend_is_linked();
+    node_link_friend();
     cr_assert(zmq_send(friend.socket, "x", 1, ZMQ_SNDMORE) == 1);
     cr_assert(zmq_send(friend.socket, "y", 1, 0) == 1);
     peer_hear(&friend, &peer_bye_desc, &bye);
     cr_assert_eq(bye.code, ERR_MALFORMED);
-    friend_is_linked();
+    node_link_friend();
     cr_assert_eq(
         bus_send_body(&r.bus, friend.socket, NULL, peer_digest_desc.id, 0, bytes_str("\x91\x01")),
         ERR_OK);
     peer_hear(&friend, &peer_bye_desc, &bye);
     cr_assert(bye.text.len > 10);
-    cr_assert(counter("malformed_messages_total") >= 2);
+    cr_assert(node_counter("malformed_messages_total") >= 2);
 }
 
 Test(gossip, a_newer_protocol_is_refused_in_words)
@@ -311,22 +226,9 @@ Test(gossip, a_newer_protocol_is_refused_in_words)
 
 /* ---- events ---- */
 
-static void make_run(buf *out, feed_id feed, uint32_t count)
-{
-    run_writer w;
-    seal_sig seal = {{1}};
-    event_id start = {{0}};
-    uint32_t n;
-    buf_init(out, RUN_MAX_BYTES);
-    cr_assert_eq(run_begin(&w, out, feed, 1, &start), ERR_OK);
-    for (uint32_t i = 0; i < count; i++)
-        cr_assert_eq(run_add(&w, bytes_str("an event"), false, &seal), ERR_OK);
-    cr_assert_eq(run_end(&w, &n), ERR_OK);
-}
-
 Test(gossip, what_a_member_has_is_asked_for_and_handed_to_merge)
 {
-    friend_is_linked();
+    node_link_friend();
     frontier_row theirs = {.feed = 2, .seq = 3, .id = {{8}}};
     peer_frontier m = {
         .digest = {{4}}, .buckets = FRONTIER_ALL_BUCKETS, .entries = MSG_LIST_OF(&theirs, 1)};
@@ -335,7 +237,7 @@ Test(gossip, what_a_member_has_is_asked_for_and_handed_to_merge)
     peer_say(&friend, &peer_frontier_desc, &m);
     peer_hear(&friend, &peer_want_desc, &want);
     cr_assert(want.feed == 2 && want.after_seq == 0 && want.tip_seq == 3 && want.fresh);
-    make_run(&sent, 2, 3);
+    node_make_run(&sent, 2, 3);
     peer_say(&friend, &peer_run_desc, &(peer_run){.run = buf_view(&sent)});
     fake_merge_await(merge, ingest_request_desc.id, 1);
     fake_merge_taken(merge, &taken);
@@ -348,7 +250,7 @@ Test(gossip, news_are_told_without_being_asked)
 {
     peer_frontier news;
     frontier_row row;
-    friend_is_linked();
+    node_link_friend();
     peer_say(&friend, &peer_digest_desc, &(peer_digest){.digest = {{1}}});
     peer_hear(&friend, &peer_frontier_desc, &news);
     cr_assert(news.reply);
@@ -370,7 +272,7 @@ Test(gossip, news_are_told_without_being_asked)
 Test(gossip, merge_may_go_and_come_back)
 {
     health_reply health;
-    friend_is_linked();
+    node_link_friend();
     fake_merge_stop(merge);
     do
         rig_ask(&r, &health_request_desc, &(health_request){0}, &health);
@@ -378,206 +280,8 @@ Test(gossip, merge_may_go_and_come_back)
     cr_assert(bytes_is(health.state, "waiting for merge"));
     friend_is_well();
     fake_merge_start(merge);
-    await_ready();
+    node_await_ready();
     friend_is_well();
-}
-
-/* ---- the lobby ---- */
-
-static void open_lobby(gossip_peer *p)
-{
-    uint8_t secret[TRANSPORT_KEY_BYTES];
-    transport_key lobby;
-    join_lobby_secret(secret, &r.home.dataset);
-    curve_public(&lobby, secret);
-    peer_connect(p, lobby_address, &lobby);
-}
-
-Test(gossip, the_lobby_says_who_lives_here)
-{
-    whois_reply m;
-    open_lobby(&stranger);
-    peer_say(&stranger, &whois_request_desc, &(whois_request){0});
-    peer_hear(&stranger, &whois_reply_desc, &m);
-    cr_assert_eq(m.member, 1u);
-    cr_assert_eq(memcmp(m.transport.b, node_key.b, sizeof node_key.b), 0);
-    /* A message that is none of the lobby's is answered in words. */
-    peer_say(&stranger, &peers_request_desc, &(peers_request){0});
-    cr_assert_eq(peer_answer(&stranger, &peers_reply_desc, &m), ERR_UNKNOWN_TYPE);
-}
-
-Test(gossip, the_lobby_is_bounded)
-{
-    whois_reply m;
-    unsigned busy = 0;
-    open_lobby(&stranger);
-    for (int i = 0; i < 200; i++) {
-        peer_say(&stranger, &whois_request_desc, &(whois_request){0});
-        busy += peer_answer(&stranger, &whois_reply_desc, &m) == ERR_BUSY;
-    }
-    cr_assert(busy > 50, "%u of 200 were put off", busy);
-    friend_is_linked();
-}
-
-static void invite(uint32_t uses, bool confirm, token *t)
-{
-    char why[ERROR_TEXT_MAX_BYTES];
-    invite_reply reply;
-    invite_request req = {.name = bytes_str("field"),
-                          .role = 2,
-                          .uses = uses,
-                          .valid_ms = 3600000,
-                          .confirm = confirm};
-    rig_ask(&r, &invite_request_desc, &req, &reply);
-    cr_assert_eq(token_decode(reply.token, t, why), ERR_OK, "%s", why);
-    cr_assert_eq(memcmp(t->dataset.b, r.home.dataset.b, sizeof t->dataset.b), 0);
-    cr_assert_eq(memcmp(t->transport.b, node_key.b, sizeof node_key.b), 0);
-    cr_assert_eq(t->n_addresses, 1u);
-    cr_assert_str_eq(t->addresses[0], lobby_address);
-}
-
-static err_t join(gossip_peer *p, const token *t, uint8_t who, join_answer *answer, buf *room)
-{
-    uint8_t seed[MEMBER_SEED_BYTES] = {who}, nonce[CRYPTO_NONCE_BYTES], id[JOIN_INVITE_BYTES],
-            message[JOIN_PROOF_MAX];
-    crypto_signer signer;
-    join_reply reply;
-    buf sealed;
-    crypto_signer_from_seed(&signer, seed);
-    join_ask ask = {.node = bytes_str("tablet"), .key = signer.public, .transport = p->key};
-    size_t n = join_proof_message(message, &t->dataset, &p->key);
-    cr_assert_eq(crypto_sign_message(&ask.proof, &signer, bytes_of(message, n)), ERR_OK);
-    random_fill(nonce, sizeof nonce);
-    join_invite_id(id, t->secret);
-    buf_init(&sealed, 4096);
-    cr_assert_eq(join_seal(t->secret, &t->dataset, nonce, &join_ask_desc, &ask, &sealed), ERR_OK);
-    peer_say(p, &join_request_desc,
-             &(join_request){.invite = bytes_of(id, sizeof id), .sealed = buf_view(&sealed)});
-    buf_release(&sealed);
-    err_t e = peer_answer(p, &join_reply_desc, &reply);
-    if (e == ERR_OK)
-        e = join_open(t->secret, &t->dataset, &join_answer_desc, reply.sealed, room, answer);
-    return e;
-}
-
-Test(gossip, a_token_enrols_and_the_joiner_may_connect)
-{
-    token t;
-    join_answer answer;
-    intro_row intro;
-    buf room;
-    buf_init(&room, 65536);
-    invite(1, false, &t);
-    open_lobby(&stranger);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK);
-    cr_assert_eq(answer.number, 3u);
-    cr_assert(bytes_is(answer.name, "field") && bytes_is(answer.title, "test") &&
-              answer.genesis.len > 0);
-    cr_assert(msg_list_next(&intro_row_desc, &answer.intros, &intro));
-    cr_assert(intro.member == 1 && bytes_is(intro.address, member_address));
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK, "the answer was lost");
-    cr_assert_eq(answer.number, 3u);
-    cr_assert_eq(fake_merge_members(merge), 3u);
-    cr_assert_eq(join(&stranger, &t, 2, &answer, &room), ERR_USED);
-    do
-        peer_connect(&stranger, member_address, &node_key);
-    while (peer_await(&stranger, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) !=
-           ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
-    peer_greet(&stranger, 3, 9);
-    buf_release(&room);
-}
-
-Test(gossip, a_joiner_waits_until_somebody_confirms)
-{
-    token t;
-    join_answer answer;
-    pending_reply pending;
-    pending_row row;
-    char code[16];
-    buf room;
-    buf_init(&room, 65536);
-    invite(1, true, &t);
-    open_lobby(&stranger);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_BUSY);
-    rig_ask(&r, &pending_request_desc, &(pending_request){.wait_ms = 10000}, &pending);
-    cr_assert(msg_list_next(&pending_row_desc, &pending.joins, &row));
-    cr_assert(bytes_is(row.state, "waiting") && row.code.len == 6);
-    snprintf(code, sizeof code, "%.*s", (int)row.code.len, (const char *)row.code.p);
-    rig_ask_fails(&r, &confirm_request_desc,
-                  &(confirm_request){.code = bytes_str("nobody"), .accept = true}, ERR_NOT_FOUND,
-                  NULL);
-    rig_ask(&r, &confirm_request_desc, &(confirm_request){.code = bytes_str(code), .accept = true},
-            &(ok_reply){0});
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK);
-    cr_assert(bytes_is(answer.code, code));
-    buf_release(&room);
-}
-
-Test(gossip, an_invitation_outlives_a_kill)
-{
-    token t;
-    join_answer answer;
-    buf room;
-    buf_init(&room, 65536);
-    invite(2, false, &t);
-    open_lobby(&stranger);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK);
-    peer_leave(&stranger);
-    rig_kill(&r);
-    rig_start(&r);
-    await_ready();
-    find_port(); /* a free one was chosen again */
-    open_lobby(&stranger);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK);
-    cr_assert_eq(answer.number, 3u);
-    cr_assert_eq(join(&stranger, &t, 2, &answer, &room), ERR_OK);
-    cr_assert_eq(answer.number, 4u);
-    cr_assert(bytes_is(answer.name, "field-2"));
-    cr_assert_eq(join(&stranger, &t, 3, &answer, &room), ERR_USED);
-    buf_release(&room);
-}
-
-Test(gossip, what_merge_refuses_is_told_to_the_joiner)
-{
-    token t;
-    join_answer answer;
-    buf room;
-    buf_init(&room, 65536);
-    invite(1, false, &t);
-    open_lobby(&stranger);
-    fake_merge_refuse_adds(merge, ERR_FULL);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_FULL);
-    fake_merge_refuse_adds(merge, ERR_OK);
-    cr_assert_eq(join(&stranger, &t, 1, &answer, &room), ERR_OK,
-                 "the token is not used up by a failure");
-    buf_release(&room);
-}
-
-Test(gossip, only_founder_and_coordinators_invite)
-{
-    invite_request req = {.name = bytes_str("x"), .role = 2, .uses = 1, .valid_ms = 3600000};
-    _Alignas(max_align_t) uint8_t reply[1024];
-    buf text;
-    buf_init(&text, 512);
-    fake_merge_member(merge, 1, "camp", 2, &node_key, 0);
-    uint64_t until = clock_mono().ms + RIG_MS;
-    err_t e = ERR_OK;
-    while (e == ERR_OK && clock_mono().ms < until) /* until it has heard of its new role */
-        e = clnt_call(r.clnt, &invite_request_desc, &req, RIG_MS, reply, &text);
-    cr_assert_eq(e, ERR_FORBIDDEN);
-    buf_release(&text);
-}
-
-Test(gossip, a_run_from_a_stranger_is_offered_to_merge)
-{
-    ingest_reply m;
-    buf sent;
-    make_run(&sent, 2, 3);
-    open_lobby(&stranger);
-    peer_say(&stranger, &lobby_run_request_desc, &(lobby_run_request){.run = buf_view(&sent)});
-    peer_hear(&stranger, &ingest_reply_desc, &m);
-    cr_assert_eq(m.accepted, 3u);
-    buf_release(&sent);
 }
 
 /* ---- without the process ---- */
@@ -636,7 +340,7 @@ Test(gossip_sockets, without_the_zap_handler_nobody_gets_in)
     bus_release(&b);
 }
 
-Test(gossip_sockets, a_port_in_use_is_a_state_not_an_end, .fini = stop_node)
+Test(gossip_sockets, a_port_in_use_is_a_state_not_an_end, .fini = node_stop)
 {
     health_reply health;
     char address[64];
@@ -646,7 +350,7 @@ Test(gossip_sockets, a_port_in_use_is_a_state_not_an_end, .fini = stop_node)
     cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
     cr_assert_eq(listen(fd, 1), 0);
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    make_node();
+    node_make();
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(a.sin_port));
     cr_assert_eq(setenv("CAIRN_GOSSIP_LISTEN", address, 1), 0);
     rig_start(&r);
@@ -659,5 +363,5 @@ Test(gossip_sockets, a_port_in_use_is_a_state_not_an_end, .fini = stop_node)
     cr_assert(health.state.len > 40 && memcmp(health.state.p, "port ", 5) == 0, "%.*s",
               (int)health.state.len, (const char *)health.state.p);
     close(fd);
-    await_ready();
+    node_await_ready();
 }
