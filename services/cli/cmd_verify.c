@@ -241,8 +241,9 @@ static int run(verifying *v)
     v->direct = clnt_new(&v->n.bus, "store", endpoint);
     v->head = hello.head;
     v->seals = verify_seals_new(&v->n.home.dataset, cores > 0 ? (unsigned)cores : 1);
-    v->chain =
-        v->seals != NULL ? verify_chain_new(&v->n.home.dataset, v->seals, fetch_one, v) : NULL;
+    v->chain = v->seals != NULL
+                   ? verify_chain_new(&v->n.home.dataset, random_u64(), v->seals, fetch_one, v)
+                   : NULL;
     if (v->chain == NULL || v->direct == NULL)
         return node_fail("%s", err_text(ERR_NO_MEMORY));
     progress_init(&v->bar, v->head, cmdline_has(v->line, "quiet"));

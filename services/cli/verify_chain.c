@@ -4,7 +4,6 @@
 #include "proto/row.h"
 #include "pure/chain.h"
 #include "pure/roster.h"
-#include "shell/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +42,8 @@ struct verify_chain {
     roster_lists_room room;
 };
 
-verify_chain *verify_chain_new(const dataset_id *dataset, verify_seals *seals, verify_row_fn *fetch,
-                               void *ctx)
+verify_chain *verify_chain_new(const dataset_id *dataset, uint64_t salt, verify_seals *seals,
+                               verify_row_fn *fetch, void *ctx)
 {
     verify_chain *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -53,7 +52,7 @@ verify_chain *verify_chain_new(const dataset_id *dataset, verify_seals *seals, v
     c->seals = seals;
     c->fetch = fetch;
     c->ctx = ctx;
-    c->roster = roster_new(dataset, NULL, random_u64());
+    c->roster = roster_new(dataset, NULL, salt);
     if (c->roster != NULL)
         return c;
     free(c);

@@ -20,9 +20,9 @@ typedef struct verify_chain verify_chain;
  * damaged; what the row borrows must hold until the next call. */
 typedef err_t verify_row_fn(void *ctx, uint64_t offset, stored_row *row);
 
-/* `seals` and `ctx` are borrowed. NULL when out of memory. */
-verify_chain *verify_chain_new(const dataset_id *dataset, verify_seals *seals, verify_row_fn *fetch,
-                               void *ctx);
+/* `salt` is random and salts hash tables. `seals` and `ctx` are borrowed. NULL when out of memory. */
+verify_chain *verify_chain_new(const dataset_id *dataset, uint64_t salt, verify_seals *seals,
+                               verify_row_fn *fetch, void *ctx);
 void verify_chain_free(verify_chain *c);
 
 /* The next row. ERR_OK also when it is bad (see verify_chain_bad); ERR_NO_MEMORY, or what `fetch` says. */
