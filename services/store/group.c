@@ -81,10 +81,20 @@ static bool keep_lists(store_write *w)
     return at != NULL;
 }
 
+static bool is_of_earlier_writer(const store_service *g, const service_call *call, const void *msg)
+{
+    return call->desc == &append_request_desc && ((const append_request *)msg)->writer < g->writer;
+}
+
 void group_add(service *s, void *self, const service_call *call, const void *msg)
 {
     store_service *g = self;
     service_count(s, COUNT_WRITES, 1);
+    if (is_of_earlier_writer(g, call, msg)) {
+        service_count(s, COUNT_REFUSED, 1);
+        service_fail(s, call, ERR_CONFLICT, "a merge process that started later writes now");
+        return;
+    }
     if (g->state != ERR_OK && clock_mono().ms < g->retry.ms) {
         service_count(s, COUNT_REFUSED, 1);
         service_fail(s, call, g->state, NULL);

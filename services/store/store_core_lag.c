@@ -1,8 +1,8 @@
 /* The stream index. Its entries arrive in random order of streams, so that writing each at once would
  * touch a page per event. They are collected in memory (lags[0]); when they take lag_bytes, they
  * become lags[1], sorted, and go to disk a slice at a time with the following groups. st.indexed says
- * up to which offset the disk knows all; a restart reads the log from there. A slice that is written
- * twice does no harm, because every row carries its position. */
+ * up to which offset the disk knows all; a restart reads the log from there and passes over the rows of
+ * slices that had reached the disk, which their positions tell. */
 #include "store/store_core_impl.h"
 
 #define XXH_INLINE_ALL
@@ -228,17 +228,17 @@ static err_t chunk_write(store_core *s, const store_key *stream, uint64_t chunk,
     return table_put(s->txn, KV_STREAM, &key, buf_view(&s->row), &s->scratch);
 }
 
-/* Offsets of positions from `base` on; what the table has already is skipped. */
+/* Offsets of positions from `base` on. */
 static err_t stream_write(store_core *s, const store_key *key, uint64_t base,
                           const uint64_t *offsets, size_t n)
 {
     tail t;
     TRY(tail_read(s, s->txn, key, &t));
-    if (base > t.length) {
+    if (base != t.length) { /* not the table that the entries were made for */
         s->index_bad = true;
         return ERR_DAMAGED;
     }
-    for (size_t i = (size_t)(t.length - base); i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         t.offsets[t.length % STREAM_CHUNK] = offsets[i];
         if (++t.length % STREAM_CHUNK == 0)
             TRY(chunk_write(s, key, t.length / STREAM_CHUNK - 1, &t));

@@ -41,6 +41,7 @@ typedef struct {
     store_core *core;
     store_write *writes; /* GROUP_MAX_WRITES */
     size_t n_writes, writes_bytes;
+    uint64_t writer; /* the newest merge process that said hello */
     store_waiter waiters[WAITERS_MAX];
     size_t n_waiters;
     err_t state;         /* why writes are refused */

@@ -221,11 +221,10 @@ static void random_history(fixture_kind kind, uint64_t variant, int rounds)
     world_init(&w, kind, variant);
     for (int i = 0; i < rounds && w.m.n_events + 60 < MODEL_BASE_MAX; i++) {
         group(&w);
-        if (prop_below(&w.r, 6) == 0)
+        for (uint64_t n = prop_below(&w.r, 3); n > 0; n--) /* often not to the end */
+            (void)store_tend(w.s, 1 + (uint32_t)prop_below(&w.r, 20));
+        if (prop_below(&w.r, 4) == 0)
             reopen(&w);
-        if (prop_below(&w.r, 6) == 0)
-            while (store_tend(w.s, 1 + (uint32_t)prop_below(&w.r, 20)))
-                ;
         if (i % 3 == 0)
             model_compare(&w.m, w.s, &w.r);
     }
@@ -332,5 +331,77 @@ Test(store_core, erasing_keeps_the_chain_and_says_so)
     cr_assert((row.flags & ROW_CHANGED) != 0 && (row.flags & ROW_ERASED) != 0 && row.parent == 1);
     cr_assert_eq(store_scrub(w.s, 100, (wall_ms){3000}, &scrubbed), ERR_OK);
     cr_assert(scrubbed.pass_ended && scrubbed.damaged == 0); /* the id still follows */
+    world_release(&w);
+}
+
+/* ---- one by one, what random histories rarely meet ---- */
+
+static void append_rows(const model_append_row *made, size_t n, bool allow_fork)
+{
+    append_row rows[32];
+    seal_sig seals[32];
+    append_reply out, expected;
+    model_rows(&w.m, made, n, rows, seals);
+    cr_assert_eq(model_append(&w.m, made, n, allow_fork, &expected), ERR_OK);
+    append_request req = {.rows = MSG_LIST_OF(rows, n), .allow_fork = allow_fork};
+    cr_assert_eq(store_begin(w.s), ERR_OK);
+    cr_assert_eq(store_append(w.s, &req, (wall_ms){1}, &out), ERR_OK);
+    cr_assert_eq(store_commit(w.s), ERR_OK);
+}
+
+/* The branch that carries the seal counts nowhere: the frontier is on the one before it. */
+Test(store_core, a_seal_on_a_branch_that_does_not_count_covers_what_it_forked_from)
+{
+    tips_reply out;
+    tip_row tip;
+    world_init(&w, IN_MEMORY, 11);
+    int first = model_make(&w.m, &w.r, 1, -1), second = model_make(&w.m, &w.r, 1, first);
+    int other = model_make(&w.m, &w.r, 1, first);
+    append_rows((model_append_row[]){{first, true, false}, {second, true, false}}, 2, false);
+    append_rows((model_append_row[]){{other, false, true}}, 1, true);
+    cr_assert_eq(store_tips(w.s, &out), ERR_OK);
+    uint64_t sealed = 0;
+    while (msg_list_next(&tip_row_desc, &out.tips, &tip))
+        sealed += tip.sealed_seq;
+    cr_assert_eq(sealed, 1);
+    model_compare(&w.m, w.s, &w.r);
+    reopen(&w);
+    model_compare(&w.m, w.s, &w.r);
+    world_release(&w);
+}
+
+/* An answer of a scan ends between two streams, unless one is larger than any answer. */
+Test(store_core, scans_do_not_cut_streams)
+{
+    static uint8_t big[60000];
+    event_id last = {{0}};
+    append_reply done;
+    world_init(&w, IN_MEMORY, 12);
+    cr_assert_eq(store_begin(w.s), ERR_OK);
+    for (uint64_t i = 0; i < 90; i++) { /* streams of 1, 5, 10 and 74 rows of 50 kB */
+        char stream = i < 1 ? 'a' : i < 6 ? 'b' : i < 16 ? 'c' : 'd';
+        uint8_t head[] = {0x97, 1, 2, 0x90, 0xa1, 'f', 0xa1, (uint8_t)stream};
+        memcpy(big, head, sizeof head);
+        append_row row = {.feed = 1, .seq = i + 1, .prev = last, .body = bytes_of(big, 50000)};
+        put_u64be(row.id.b, i + 1);
+        last = row.id;
+        append_request req = {.rows = MSG_LIST_OF(&row, 1)};
+        cr_assert_eq(store_append(w.s, &req, (wall_ms){1}, &done), ERR_OK);
+    }
+    cr_assert_eq(store_commit(w.s), ERR_OK);
+    scan_request req = {.max = 1000};
+    scan_reply out;
+    uint32_t counts[16] = {0}, n = 0;
+    do {
+        cr_assert_eq(store_scan(w.s, &req, &out), ERR_OK);
+        cr_assert(out.rows.raw.len <= FETCH_MAX_BYTES);
+        counts[n++] = out.rows.n;
+        req = (scan_request){
+            .category = out.category, .stream = out.stream, .position = out.position, .max = 1000};
+    } while (!out.done && n < 16);
+    cr_assert_eq(counts[0], 16); /* a, b, c whole: 800 kB */
+    cr_assert_eq(counts[1], 20); /* of d what fits */
+    cr_assert_eq(counts[2], 20);
+    cr_assert_eq(counts[3] + counts[4], 34);
     world_release(&w);
 }

@@ -173,6 +173,63 @@ static void learn_announced(void)
     }
 }
 
+/* ---- forks ---- */
+
+static err_t resend_rows(const int *way, size_t n)
+{
+    model_append_row rows[32];
+    append_row built[32];
+    seal_sig seals[32];
+    append_reply out;
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (model_append_row){way[i], true, w.m.log[model_held(&w.m, way[i]) - 1].sealed};
+    model_rows(&w.m, rows, n, built, seals);
+    append_request req = {.rows = MSG_LIST_OF(built, n), .allow_fork = true};
+    cr_assert_eq(store_begin(w.s), ERR_OK);
+    err_t e = store_append(w.s, &req, (wall_ms){5}, &out);
+    cr_assert_eq(store_commit(w.s), ERR_OK);
+    cr_assert_eq(out.appended, 0);
+    return e;
+}
+
+/* Both events after the fork are damaged: which of them a row is, only what follows can tell. */
+Test(store_damage, damage_at_a_fork_is_mended_on_the_right_branch)
+{
+    int a[10], b[10];
+    store_opening how = opening();
+    for (int all = 0; all < 2; all++) {
+        cr_assert_eq(crypto_start(), ERR_OK);
+        w.r = prop_begin("store_damage fork");
+        model_init(&w.m);
+        memset(w.damaged, 0, sizeof w.damaged);
+        fixture_init(&w.x, IN_MEMORY);
+        cr_assert_eq(store_open(&w.s, w.x.kv, &how), ERR_OK);
+        for (int i = 0; i < 10; i++) {
+            a[i] = i == 0 ? -1 : a[i - 1];
+            append_chain(1, &a[i], 1);
+        }
+        memcpy(b, a, sizeof b);
+        for (int i = 5; i < 10; i++) {
+            b[i] = b[i - 1];
+            append_chain(1, &b[i], 1);
+        }
+        for (int i = 5; i < (all ? 9 : 6); i++) {
+            flip_row(model_held(&w.m, a[i]));
+            flip_row(model_held(&w.m, b[i]));
+        }
+        check_damage(0);
+        cr_assert_eq(fetch_and_check(""), all ? 8 : 2);
+        if (all) /* too short to tell */
+            cr_assert_eq(resend_rows(b, 7), ERR_DAMAGED);
+        cr_assert_eq(resend_rows(b, 10), ERR_OK);
+        cr_assert_eq(resend_rows(a, 10), ERR_OK);
+        check_damage(0);
+        learn_announced();
+        model_compare(&w.m, w.s, &w.r);
+        world_release();
+    }
+}
+
 static void flips_are_mended(fixture_kind kind)
 {
     world_init(kind);
@@ -334,7 +391,8 @@ Test(store_damage, copies_get_a_new_epoch_and_incarnation)
     store_opening same = opening(), inode = same, birth = same, host = same, unknown = same;
     inode.inode = 70;
     birth.birth_ns = 80;
-    host.machine = bytes_str("other");
+    birth.inode = host.inode = 70;
+    host.machine = birth.machine = bytes_str("other");
     unknown = (store_opening){.random_incarnation = 40, .index_lag_bytes = 700};
     store_hello_reply h = hello_of(w.s);
     cr_assert(h.epoch == 1000 && h.incarnation == 0 && !h.copied);
