@@ -93,7 +93,7 @@ static err_t count_held(judging *j, const merge_tip *tip, uint32_t *n)
     const merge_feed *f = merge_feed_find(j->c, j->run.feed);
     const event_id *ids = j->c->ids;
     uint64_t first = j->run.first_seq;
-    bool held = true;
+    uint32_t end = j->verdict.sealed;
     *n = 0;
     if (tip != NULL || f == NULL)
         return ERR_OK;
@@ -104,9 +104,15 @@ static err_t count_held(judging *j, const merge_tip *tip, uint32_t *n)
             event_id_eq(&ids[t->seq - first], &t->id))
             *n = (uint32_t)(t->seq - first) + 1;
     }
-    while (*n < j->verdict.sealed && held) {
-        TRY(merge_holds(j->c, j->run.feed, first + *n, &ids[*n], &held));
-        *n += held;
+    /* Ids chain, so what is held is a beginning: ask for the next one, then the last one, then halve. */
+    for (uint32_t probe = *n, asked = 0; *n < end; asked++) {
+        bool held;
+        TRY(merge_holds(j->c, j->run.feed, first + probe, &ids[probe], &held));
+        if (held)
+            *n = probe + 1;
+        else
+            end = probe;
+        probe = asked == 0 ? end - 1 : *n + (end - *n) / 2;
     }
     return ERR_OK;
 }
