@@ -1,0 +1,94 @@
+"""A full disk: writes are refused with words that help, reads and the exchange of what is held go on, and the node
+recovers by itself once there is space. Needs root for a small tmpfs."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+from camp import Camp, Skip, check, converged, main, wait_until  # noqa: E402
+
+SIZE = "24m"
+
+
+class SmallDisk:
+    """A tmpfs at a node's home."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        if os.geteuid() != 0:
+            raise Skip("a small tmpfs needs root")
+        self.path.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "small", self.path],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skip(f"no tmpfs here: {done.stderr.strip()}")
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", self.path], check=False)
+
+    def free(self):
+        s = os.statvfs(self.path)
+        return s.f_bavail * s.f_frsize
+
+    def fill(self):
+        """Takes all that is left, again and again until nothing is: the node may still be giving some back."""
+        with open(self.path / "ballast", "ab", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"\0" * min(max(self.free(), 4096), 1 << 20))
+            except OSError:
+                pass
+
+    def make_room(self):
+        (self.path / "ballast").unlink()
+
+
+def test_a_full_disk_refuses_writes_and_nothing_else():
+    with Camp() as camp:
+        home = camp.dir / "far"
+        with SmallDisk(home) as disk:
+            base = camp.found()
+            far = camp.join(base, "far")
+            record = far.ok("create", "station", "water=50").strip()
+            converged([base, far])
+
+            disk.fill()
+            written = []
+            refused = None
+            for n in range(200):  # the database has free pages of its own first
+                disk.fill()
+                result = far.run("create", "station", f"n={n}", "--id", f"full-{n}")
+                if result.code != 0:
+                    refused = result
+                    break
+                written.append(f"full-{n}")
+            check(refused, "200 events were written to a full disk")
+            check(refused.code == 1 and "no space left" in refused.err and refused.err.count("\n") == 1,
+                  f"one clear line was expected: {refused}")
+            check(far.json("show", record), "reads stopped")
+            check(len(far.json("log")) >= len(written) + 2, "the log cannot be read")
+            wait_until(lambda: "no space" in far.process("store").get("why", ""), "status that tells of the full disk")
+            peer = camp.join(base, "third")
+            peer.down()
+            peer.up(far)  # gets everything from the node whose disk is full
+            wait_until(lambda: len(peer.json("log")) >= len(written) + 3, "what is held to reach another node")
+            there = base.ok("create", "station", "where=base").strip()
+
+            disk.make_room()
+            wait_until(lambda: far.run("create", "station", "--id", "after").code == 0, "a node that recovers unattended")
+            wait_until(lambda: far.process("store").get("why", "?") == "", "status without complaint")
+            converged([base, far, peer])
+            check(far.json("show", there), "what others wrote meanwhile is missing")
+            shown = {r["record"] for r in base.json("ls", "station")}
+            check(set(written) | {"after", record} <= shown, f"lost: {set(written) - shown}")
+            check(refused.args[-1] not in shown, "what was refused is there")
+            far.ok("verify")
+            for node in (peer, far, base):
+                node.down()
+
+
+main(globals())
