@@ -320,8 +320,8 @@ static void merge_tick(service *s, void *self)
     if (m->asking)
         return;
     m->asking = true;
-    err_t e = clnt_send(m->store, &store_hello_request_desc, &(store_hello_request){0},
-                        HELLO_WAIT_MS, on_hello, m);
+    err_t e = clnt_send(m->store, &store_hello_request_desc,
+                        &(store_hello_request){.writer = m->writer}, HELLO_WAIT_MS, on_hello, m);
     if (e != ERR_OK)
         on_hello(m, e, err_text(e), NULL);
 }
@@ -334,6 +334,7 @@ static err_t merge_start(service *s, void **self, buf *why)
         return ERR_NO_MEMORY;
     m->s = s;
     m->last_held = &m->first_held;
+    m->writer = clock_mono().ms;
     err_t e = merge_identity_load(service_home(s), &m->identity, why);
     if (e != ERR_OK) {
         free(m);

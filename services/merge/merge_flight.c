@@ -206,6 +206,7 @@ static err_t launch(merge_service *m, flight *f)
         return e;
     }
     f->request.idem = MSG_LIST_OF(f->idem, f->n_idem);
+    f->request.writer = m->writer;
     flight **at = &m->flights;
     while (*at != NULL)
         at = &(*at)->next;

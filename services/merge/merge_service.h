@@ -66,6 +66,7 @@ typedef struct merge_service {
     clnt *direct; /* for the core's reads */
     bool ready, asking, reload, mend, barrier;
     uint16_t store_state;
+    uint64_t writer; /* tells the store this process from those before it */
     char trouble[ERROR_TEXT_MAX_BYTES];
     flight *open, *flights, *spare;
     size_t n_flights;
