@@ -1,5 +1,6 @@
 #include "projection/projection.h"
 
+#include "projection/view_sql.h"
 #include "shell/clock.h"
 
 #include <stdlib.h>
@@ -262,6 +263,7 @@ static err_t start(service *s, void **self, buf *why)
     projection *p = calloc(1, sizeof *p);
     if (p == NULL)
         return ERR_NO_MEMORY;
+    view_sql_start();
     p->service = s;
     p->dir = service_dir(s);
     p->seed = random_u64();

@@ -115,7 +115,7 @@ static void free_ask(ask *a)
     free(a);
 }
 
-static void on_answer(void *ctx, err_t e, const char *text, const void *reply)
+void follow_answer(void *ctx, err_t e, const char *text, const void *reply)
 {
     ask *a = ctx;
     follow *f = a->f;
@@ -132,20 +132,24 @@ static void on_answer(void *ctx, err_t e, const char *text, const void *reply)
     free_ask(a);
 }
 
-void follow_ask(follow *f, const msg_desc *desc, const void *request, ask_taken *take,
-                const ask *like)
+ask *follow_ask_new(follow *f, ask_taken *take, const ask *like)
 {
     ask *a = calloc(1, sizeof *a);
     if (a == NULL) {
         follow_trouble(f, ERR_NO_MEMORY);
-        return;
+        return NULL;
     }
     if (like != NULL)
         *a = *like;
     a->f = f;
     a->round = f->round;
     a->take = take;
-    err_t e = clnt_send(f->setup.store, desc, request, ASK_MS, on_answer, a);
+    return a;
+}
+
+void follow_asked(ask *a, err_t e)
+{
+    follow *f = a->f;
     if (e == ERR_OK) {
         f->pending++;
         return;
@@ -256,7 +260,7 @@ static void take_tips(follow *f, ask *a, const void *reply)
 static void ask_place(follow *f)
 {
     fetch_request req = {.epoch = f->epoch, .after = f->at.offset - 1, .max = 1};
-    follow_ask(f, &fetch_request_desc, &req, take_place, NULL);
+    FOLLOW_ASK(f, fetch, &req, take_place, NULL);
 }
 
 static err_t store_members(follow *f, uint64_t mark)
@@ -292,13 +296,13 @@ void follow_step(follow *f, follow_phase next)
     f->phase = next;
     switch (next) {
     case FOLLOW_HELLO:
-        follow_ask(f, &store_hello_request_desc, &(store_hello_request){0}, take_hello, NULL);
+        FOLLOW_ASK(f, store_hello, &(store_hello_request){0}, take_hello, NULL);
         break;
     case FOLLOW_PLACE:
         ask_place(f);
         break;
     case FOLLOW_TIPS:
-        follow_ask(f, &tips_request_desc, &(tips_request){0}, take_tips, NULL);
+        FOLLOW_ASK(f, tips, &(tips_request){0}, take_tips, NULL);
         break;
     case FOLLOW_MEMBERS:
         follow_read_members(f, have_members);
@@ -322,7 +326,7 @@ void follow_read_stream(follow *f, bytes category, bytes stream, ask_taken *take
 {
     read_stream_request req = {
         .category = category, .stream = stream, .from = like->from, .max = STREAM_PAGE};
-    follow_ask(f, &read_stream_request_desc, &req, take, like);
+    FOLLOW_ASK(f, read_stream, &req, take, like);
 }
 
 static err_t fold_members(follow *f)
@@ -393,7 +397,7 @@ static void take_feed(follow *f, ask *a, const void *reply)
     } else if (r->next != 0) {
         read_feed_request req = {
             .feed = feed, .from_seq = r->next, .to_seq = UINT64_MAX, .max = STREAM_PAGE};
-        follow_ask(f, &read_feed_request_desc, &req, take_feed, &(ask){.stream = feed});
+        FOLLOW_ASK(f, read_feed, &req, take_feed, &(ask){.stream = feed});
     } else {
         forks_load_end(f->forks, feed);
         load_next(f);
@@ -413,7 +417,7 @@ static void load_next(follow *f)
     }
     forks_load_begin(f->forks, feed);
     read_feed_request req = {.feed = feed, .from_seq = 1, .to_seq = UINT64_MAX, .max = STREAM_PAGE};
-    follow_ask(f, &read_feed_request_desc, &req, take_feed, &(ask){.stream = feed});
+    FOLLOW_ASK(f, read_feed, &req, take_feed, &(ask){.stream = feed});
 }
 
 void follow_load_forks(follow *f, void (*then)(follow *f))
@@ -455,13 +459,18 @@ follow_counts follow_counted(const follow *f)
     return f->counts;
 }
 
+static bool is_silent(const follow *f)
+{
+    return clnt_heard(f->setup.store).ms + SILENT_MS < clock_mono().ms;
+}
+
 bool follow_state(const follow *f, buf *out)
 {
     if (f->over)
         buf_add_str(out, follow_end_text(f->why));
     else if (f->trouble[0] != '\0' && f->phase != FOLLOW_LIVE)
         buf_add_str(out, f->trouble);
-    else if (f->phase == FOLLOW_HELLO)
+    else if (f->phase == FOLLOW_HELLO || is_silent(f))
         buf_add_str(out, "waiting for store");
     else if (f->phase != FOLLOW_LIVE)
         buf_addf(out, f->fresh ? "rebuilding: %llu of %llu rows" : "starting",
@@ -471,5 +480,5 @@ bool follow_state(const follow *f, buf *out)
                  (unsigned long long)f->head);
     else
         buf_add_str(out, "live");
-    return f->phase == FOLLOW_LIVE && !f->over;
+    return f->phase == FOLLOW_LIVE && !f->over && !is_silent(f);
 }

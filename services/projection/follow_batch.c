@@ -314,7 +314,7 @@ static void ask_target(follow *f)
     fetch_request req = {
         .epoch = f->epoch, .after = first - 1, .max = (uint32_t)(last - first) + 1};
     b->waiting++;
-    follow_ask(f, &fetch_request_desc, &req, take_targets, NULL);
+    FOLLOW_ASK(f, fetch, &req, take_targets, NULL);
 }
 
 static void ask_targets(follow *f)
@@ -412,5 +412,5 @@ void follow_fetch(follow *f)
                          .max = f->setup.batch,
                          .wait_ms = LONG_POLL_MS};
     f->fetching = true;
-    follow_ask(f, &fetch_request_desc, &req, take_rows, NULL);
+    FOLLOW_ASK(f, fetch, &req, take_rows, NULL);
 }

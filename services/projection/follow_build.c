@@ -86,7 +86,7 @@ static void take_scan(follow *f, ask *a, const void *reply);
 
 static void ask_scan(follow *f)
 {
-    follow_ask(f, &scan_request_desc, &f->cursor, take_scan, NULL);
+    FOLLOW_ASK(f, scan, &f->cursor, take_scan, NULL);
 }
 
 static void take_scan(follow *f, ask *a, const void *reply)

@@ -6,13 +6,15 @@
 #include "projection/fold_stream.h"
 #include "projection/follow.h"
 #include "projection/touched.h"
+#include "store/store_clnt.h"
 
-#define ASK_MS       20000u /* clnt repeats every 2 s meanwhile */
-#define LONG_POLL_MS 1500u  /* shorter than that repeat, else every poll would be asked twice */
-#define RETRY_MS     2000u  /* after trouble */
-#define READS_MAX    64u    /* streams asked for at once */
-#define TARGETS_MAX  16u    /* stretches of changed rows asked for at once */
-#define STREAM_PAGE  2048u  /* rows per answer when one stream is read */
+#define SILENT_MS                                                                                  \
+    5000u /* a store that has said nothing for so long is missing: clnt repeats every 2 s */
+#define LONG_POLL_MS 1500u /* shorter than that repeat, else every poll would be asked twice */
+#define RETRY_MS     2000u /* after trouble */
+#define READS_MAX    64u   /* streams asked for at once */
+#define TARGETS_MAX  16u   /* stretches of changed rows asked for at once */
+#define STREAM_PAGE  2048u /* rows per answer when one stream is read */
 
 typedef struct ask ask;
 typedef void ask_taken(follow *f, ask *a, const void *reply);
@@ -79,9 +81,17 @@ struct follow {
     uint8_t cursor_category[CATEGORY_MAX_BYTES], cursor_stream[STREAM_MAX_BYTES];
 };
 
-/* Asks; `like` (may be NULL) gives stream, from and kept of the question. Trouble is handled inside. */
-void follow_ask(follow *f, const msg_desc *desc, const void *request, ask_taken *take,
-                const ask *like);
+/* FOLLOW_ASK(f, scan, &request, take, like) asks the store; `like` (may be NULL) gives stream, from
+ * and kept of the question. Trouble is handled inside. */
+#define FOLLOW_ASK(f, what, request, take, like)                                                   \
+    do {                                                                                           \
+        ask *ask_ = follow_ask_new(f, take, like);                                                 \
+        if (ask_ != NULL)                                                                          \
+            follow_asked(ask_, store_clnt_##what((f)->setup.store, request, follow_answer, ask_)); \
+    } while (0)
+ask *follow_ask_new(follow *f, ask_taken *take, const ask *like);
+void follow_asked(ask *a, err_t e);
+clnt_done follow_answer;
 /* Something of ours failed: rolls back and tries again later, or is over. */
 void follow_trouble(follow *f, err_t e);
 /* Drops all answers under way and what they were for. */

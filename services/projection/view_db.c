@@ -26,9 +26,9 @@ static const char *const texts[ST_COUNT] = {
         "?7,"
         " deleted = ?8, feed = ?9, created_ms = ?10, changed_ms = ?11, line = ?12 WHERE rec = ?13",
     [ST_RECORD_DROP] = "DELETE FROM record_row WHERE rec = ?",
-    [ST_WRITES_DROP] = "DELETE FROM write_row WHERE rec = ?",
+    [ST_WRITES_DROP] = "DELETE FROM write_row WHERE id " VIEW_WRITES_RANGE,
     [ST_WRITE_ADD] =
-        "INSERT INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ST_THING_FIND] = "SELECT thing FROM thing WHERE form = ? AND what = ? AND name = ?",
     [ST_THING_ADD] = "INSERT INTO thing(form, what, name) VALUES (?, ?, ?)",
     [ST_ANOMALIES_DROP] = "DELETE FROM anomaly_row WHERE form = ? AND record = ?",
@@ -143,6 +143,7 @@ static view_db *view_db_new(const char *path)
     db->things = calloc(THINGS_CACHED, sizeof *db->things);
     buf_init(&db->stale, STALE_MAX_BYTES);
     buf_init(&db->text, MESSAGE_MAX_BYTES);
+    buf_init(&db->newest, CATEGORY_MAX_BYTES + 1 + STREAM_MAX_BYTES);
     if (db->path == NULL || db->things == NULL)
         view_db_close(&db);
     return db;
@@ -159,6 +160,7 @@ void view_db_close(view_db **at)
     (void)sqlite3_close(db->sql);
     buf_release(&db->stale);
     buf_release(&db->text);
+    buf_release(&db->newest);
     free(db->slot_thing);
     free(db->rank);
     free(db->things);

@@ -54,6 +54,7 @@ struct view_db {
     dev_t device;
     view_position at;
     bool building, in_batch;
+    buf newest; /* while building: form, NUL and id of the record put last */
     view_form_delta delta;
     view_thing_slot *things;
     buf stale; /* forms whose wide view must be made anew: names, each with a NUL */

@@ -145,40 +145,40 @@ static void bind_words(sqlite3_stmt *st, int at, bytes text)
 
 static void bind_source(sqlite3_stmt *st, const record_event *e)
 {
-    sqlite3_bind_int64(st, 7, e->ref.feed);
-    view_bind_u64(st, 8, e->ref.seq);
-    sqlite3_bind_int(st, 9, e->ref.prefix);
-    view_bind_u64(st, 10, e->stamp.wall_ms);
+    sqlite3_bind_int64(st, 6, e->ref.feed);
+    view_bind_u64(st, 7, e->ref.seq);
+    sqlite3_bind_int(st, 8, e->ref.prefix);
+    view_bind_u64(st, 9, e->stamp.wall_ms);
     if (e->has_at)
-        sqlite3_bind_int64(st, 11, e->at_ms);
+        sqlite3_bind_int64(st, 10, e->at_ms);
     else
-        sqlite3_bind_null(st, 11);
-    bind_words(st, 12, e->by);
-    bind_words(st, 13, e->why);
+        sqlite3_bind_null(st, 10);
+    bind_words(st, 11, e->by);
+    bind_words(st, 12, e->why);
 }
 
 static void bind_other(sqlite3_stmt *st, const record_state *s, const record_write *w)
 {
     uint32_t other = w->replaced_by != RECORD_NONE ? w->replaced_by : w->voided_by;
-    for (int at = 18; at <= 20; at++)
+    for (int at = 17; at <= 19; at++)
         sqlite3_bind_null(st, at);
     if (other == RECORD_NONE)
         return;
     const record_event *o = &s->events[other];
-    sqlite3_bind_int64(st, 18, o->ref.feed);
-    view_bind_u64(st, 19, o->ref.seq);
-    view_bind_u64(st, 20, o->stamp.wall_ms);
+    sqlite3_bind_int64(st, 17, o->ref.feed);
+    view_bind_u64(st, 18, o->ref.seq);
+    view_bind_u64(st, 19, o->stamp.wall_ms);
 }
 
 static void bind_write_value(view_db *db, sqlite3_stmt *st, record_what what, const record_write *w)
 {
+    sqlite3_bind_null(st, 4);
     sqlite3_bind_null(st, 5);
-    sqlite3_bind_null(st, 6);
     /* Of a create the fields have rows of their own; a removal has no value. */
     if (what == RECORD_EXISTENCE || w->removal || w->value.len == 0)
         return;
-    if (!view_bind_value(st, 5, w->value, &db->text))
-        view_bind_blob(st, 6, w->value);
+    if (!view_bind_value(st, 4, w->value, &db->text))
+        view_bind_blob(st, 5, w->value);
 }
 
 static err_t add_write(view_db *db, int64_t rec, const record_state *s, uint32_t i)
@@ -190,19 +190,18 @@ static err_t add_write(view_db *db, int64_t rec, const record_state *s, uint32_t
     sqlite3_stmt *st = view_st(db, ST_WRITE_ADD);
     if (st == NULL)
         return view_sql_err(sqlite3_errcode(db->sql));
-    sqlite3_bind_int64(st, 1, rec);
-    sqlite3_bind_int64(st, 2, i);
-    sqlite3_bind_int64(st, 3, db->slot_thing[w->slot]);
-    sqlite3_bind_int(st, 4, what == RECORD_EXISTENCE && w->removal ? WHAT_DELETE : (int)what);
+    sqlite3_bind_int64(st, 1, rec << VIEW_WRITES_SHIFT | i);
+    sqlite3_bind_int64(st, 2, db->slot_thing[w->slot]);
+    sqlite3_bind_int(st, 3, what == RECORD_EXISTENCE && w->removal ? WHAT_DELETE : (int)what);
     bind_write_value(db, st, what, w);
     bind_source(st, e);
-    sqlite3_bind_int(st, 14, e->counts && w->replaced_by == RECORD_NONE);
+    sqlite3_bind_int(st, 13, e->counts && w->replaced_by == RECORD_NONE);
     if (listed)
-        sqlite3_bind_int64(st, 15, db->rank[i]);
+        sqlite3_bind_int64(st, 14, db->rank[i]);
     else
-        sqlite3_bind_null(st, 15);
-    sqlite3_bind_int(st, 16, flags_of(s, w));
-    sqlite3_bind_int(st, 17, issue_of(s, w, listed));
+        sqlite3_bind_null(st, 14);
+    sqlite3_bind_int(st, 15, flags_of(s, w));
+    sqlite3_bind_int(st, 16, issue_of(s, w, listed));
     bind_other(st, s, w);
     return view_run(db, st);
 }
@@ -360,9 +359,25 @@ static err_t put_rows(view_db *db, const view_record *r, old_record *old)
     TRY(make_room(db, r->state));
     TRY(name_things(db, r));
     rank_writes(db, r->state);
-    for (uint32_t i = 0; i < r->state->n_writes; i++)
+    for (uint32_t i = 0; i < r->state->n_writes && i < VIEW_WRITES_MAX; i++)
         TRY(add_write(db, old->rec, r->state, i));
     return ERR_OK;
+}
+
+/* A build puts streams in order, so most names are known to be new without looking. */
+static bool is_new(view_db *db, const view_record *r)
+{
+    uint8_t name[CATEGORY_MAX_BYTES + 1 + STREAM_MAX_BYTES];
+    size_t n = r->form.len + 1 + r->record.len;
+    if (!db->building || n > sizeof name)
+        return false;
+    memcpy(name, r->form.p, r->form.len);
+    name[r->form.len] = 0;
+    memcpy(name + r->form.len + 1, r->record.p, r->record.len);
+    if (bytes_cmp(bytes_of(name, n), buf_view(&db->newest)) <= 0)
+        return false;
+    buf_clear(&db->newest);
+    return buf_add(&db->newest, name, n);
 }
 
 err_t view_db_put(view_db *db, const view_record *r)
@@ -370,8 +385,9 @@ err_t view_db_put(view_db *db, const view_record *r)
     const record_state *s = r->state;
     old_record old = {0};
     int64_t dropped = 0;
-    bool now = is_record(s), issues = now && s->conflicts + s->unseen > 0;
-    TRY(find_record(db, r, &old));
+    bool now = is_record(s), issues = now && s->conflicts + s->unseen > 0, known = !is_new(db, r);
+    if (known)
+        TRY(find_record(db, r, &old));
     view_form_delta change = {.records = (now && !s->deleted) - (old.there && !old.deleted),
                               .deleted = (now && s->deleted) - (old.there && old.deleted),
                               .conflicts = issues - (old.there && old.issues)};
@@ -381,7 +397,8 @@ err_t view_db_put(view_db *db, const view_record *r)
         TRY(put_rows(db, r, &old));
     else if (old.there)
         TRY(drop_rows(db, ST_RECORD_DROP, old.rec));
-    TRY(drop_anomalies(db, r, &dropped));
+    if (known)
+        TRY(drop_anomalies(db, r, &dropped));
     TRY(add_anomalies(db, r));
     change.anomalies = (int64_t)(s->n_anomalies + r->n_damaged) - dropped;
     return view_form_count(db, r->form, &change);

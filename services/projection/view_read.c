@@ -1,5 +1,7 @@
 #include "projection/view_read_impl.h"
 
+#include "projection/view_schema.h"
+
 #include <stdlib.h>
 
 #define BUSY_MS 2000
@@ -21,7 +23,7 @@
     " FROM write_row w JOIN thing t USING(thing) JOIN what a ON a.what = w.what"                   \
     " LEFT JOIN members m ON m.number = w.feed & 65535 LEFT JOIN members o ON o.number = "         \
     "w.other_feed & 65535"                                                                         \
-    " WHERE w.rec = ?1"
+    " WHERE w.id " VIEW_WRITES_RANGE
 
 static const char *const texts[RD_COUNT] = {
     [RD_POSITION] = "SELECT value FROM meta WHERE key = 'offset'",
@@ -29,17 +31,17 @@ static const char *const texts[RD_COUNT] = {
     [RD_RECORDS_FORM] = "SELECT " RECORD_COLS RECORD_FROM AFTER_FORM BY_NAME,
     [RD_ISSUES] = "SELECT " RECORD_COLS RECORD_FROM AFTER ISSUES BY_NAME,
     [RD_ISSUES_FORM] = "SELECT " RECORD_COLS RECORD_FROM AFTER_FORM ISSUES BY_NAME,
-    [RD_FIELDS] =
-        "SELECT t.name, w.value, w.raw FROM write_row w JOIN thing t USING(thing) WHERE w.rec = ?"
-        " AND w.what = 1 AND w.rank = 0 AND NOT w.flags & 2 ORDER BY t.name",
+    [RD_FIELDS] = "SELECT t.name, w.value, w.raw FROM write_row w JOIN thing t USING(thing) WHERE "
+                  "w.id " VIEW_WRITES_RANGE
+                  " AND w.what = 1 AND w.rank = 0 AND NOT w.flags & 2 ORDER BY t.name",
     [RD_RECORD] = "SELECT " RECORD_COLS RECORD_FROM "r.form = ?1 AND r.record = ?2",
     /* CROSS JOIN keeps the order of the tables: few forms, each looked up by name. */
     [RD_RECORD_ANYWHERE] = "SELECT " RECORD_COLS " FROM form_row f CROSS JOIN record_row r"
                            " LEFT JOIN members m ON m.number = r.feed & 65535"
                            " WHERE r.form = f.form AND r.record = ?2 ORDER BY r.form",
     [RD_LIVE] = WRITE_COLS
-    " AND w.live AND (w.rank IS NOT NULL OR w.what = 8) ORDER BY t.name, w.what, w.rank, w.n",
-    [RD_HISTORY] = WRITE_COLS " ORDER BY w.n",
+    " AND w.live AND (w.rank IS NOT NULL OR w.what = 8) ORDER BY t.name, w.what, w.rank, w.id",
+    [RD_HISTORY] = WRITE_COLS " ORDER BY w.id",
     [RD_ANOMALIES] = "SELECT r.feed, r.seq, r.prefix, r.wall_ms, r.text, " WHO
                      " FROM anomaly_row r LEFT JOIN members m ON m.number = r.feed & 65535"
                      " WHERE r.form = ?1 AND r.record = ?2 ORDER BY r.wall_ms, r.feed, r.seq, "

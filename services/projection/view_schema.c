@@ -21,19 +21,19 @@ const char *const view_schema_tables =
     " issues INTEGER NOT NULL, anomalies INTEGER NOT NULL, deleted INTEGER NOT NULL,"
     " feed INTEGER NOT NULL, created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL,"
     " line TEXT NOT NULL);"
-    /* n: canonical order. rank: place in the display order of its thing, 0 shown first, NULL for
+    /* id: see view_schema.h. rank: place in the display order of its thing, 0 shown first, NULL for
      * what is not shown. raw: the msgpack of a value that SQLite cannot hold as it is. */
-    "CREATE TABLE write_row(rec INTEGER NOT NULL, n INTEGER NOT NULL, thing INTEGER NOT NULL,"
+    "CREATE TABLE write_row(id INTEGER PRIMARY KEY, thing INTEGER NOT NULL,"
     " what INTEGER NOT NULL, value, raw BLOB, feed INTEGER NOT NULL, seq INTEGER NOT NULL,"
     " prefix INTEGER NOT NULL, wall_ms INTEGER NOT NULL, at_ms INTEGER, by TEXT, why TEXT,"
     " live INTEGER NOT NULL, rank INTEGER, flags INTEGER NOT NULL, issue INTEGER NOT NULL,"
-    " other_feed INTEGER, other_seq INTEGER, other_ms INTEGER, PRIMARY KEY(rec, n)) WITHOUT ROWID;"
+    " other_feed INTEGER, other_seq INTEGER, other_ms INTEGER);"
     "CREATE TABLE anomaly_row(form TEXT NOT NULL, record TEXT NOT NULL, feed INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, prefix INTEGER NOT NULL, wall_ms INTEGER NOT NULL, text TEXT NOT NULL);"
     /* There from the beginning: a build comes in their order, so they only grow at their ends. */
     "CREATE UNIQUE INDEX record_name ON record_row(form, record);"
     "CREATE INDEX record_issues ON record_row(form, record) WHERE issues > 0;"
-    "CREATE INDEX write_issues ON write_row(rec) WHERE issue > 0;"
+    "CREATE INDEX write_issues ON write_row(id) WHERE issue > 0;"
     "CREATE INDEX anomaly_record ON anomaly_row(form, record);";
 
 /* SQL in the lines in which it is read: */
@@ -50,7 +50,7 @@ const char *const view_schema_tables =
     " AS author, w.by, " ISO("w.wall_ms") " AS recorded_at, " ISO("w.at_ms") " AS happened_at,"    \
     " w.why"
 #define WRITES_FROM                                                                                \
-    " FROM write_row w JOIN record_row r USING(rec) JOIN thing t USING(thing)"                     \
+    " FROM write_row w JOIN record_row r ON " VIEW_WRITES_OF " JOIN thing t USING(thing)"                     \
     " JOIN what a ON a.what = w.what LEFT JOIN members m ON m.number = w.feed & 65535"             \
     " LEFT JOIN members o ON o.number = w.other_feed & 65535"
 
@@ -63,14 +63,14 @@ const char *const view_schema_views =
     " FROM record_row r LEFT JOIN members m ON m.number = r.feed & 65535;"
     "CREATE VIEW fields AS SELECT r.form, r.record, t.name AS field, w.value,"
     " " WHO("w.feed", "m") " AS author, w.by, " ISO("w.wall_ms") " AS recorded_at,"
-    " w.issue > 0 AS conflict FROM record_row r JOIN write_row w USING(rec) JOIN thing t USING(thing)"
+    " w.issue > 0 AS conflict FROM record_row r JOIN write_row w ON " VIEW_WRITES_OF " JOIN thing t USING(thing)"
     " LEFT JOIN members m ON m.number = w.feed & 65535 WHERE w.what = 1 AND w.rank = 0;"
     "CREATE VIEW history AS SELECT" WRITES ", w.live, CASE WHEN NOT w.flags & 1"
     " THEN 'does not count' WHEN w.flags & 2 THEN 'erased' WHEN w.flags & 16 THEN 'replaced by ' ||"
     " " WHO("w.other_feed", "o") " || ' (' || " REF("w.other_feed", "w.other_seq") " || ') ' ||"
     " " ISO("w.other_ms") " WHEN w.flags & 8 THEN 'value before the removed ' ||"
     " " REF("w.other_feed", "w.other_seq") " WHEN w.rank = 0 THEN 'shown' WHEN w.live THEN 'live'"
-    " ELSE '' END AS status, " REF("w.feed", "w.seq") " AS event, w.n, w.wall_ms, w.at_ms"
+    " ELSE '' END AS status, " REF("w.feed", "w.seq") " AS event, w.id & 1048575 AS n, w.wall_ms, w.at_ms"
     WRITES_FROM ";"
     "CREATE VIEW conflicts AS SELECT CASE w.issue WHEN 1 THEN 'several values'"
     " WHEN 2 THEN 'created twice under one name' ELSE 'edited unseen by who deleted it' END AS issue,"

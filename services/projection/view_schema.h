@@ -9,6 +9,15 @@
 #define VIEW_COLUMNS_MAX    1900u /* SQLite allows 2000 in a view */
 #define VIEW_FORMS_MAX      512u /* forms that get a wide view: each one costs every reader memory */
 
+/* write_row.id = rec << 20 | n, where n is the write's place in canonical order: rows of one record lie together, and a
+ * build only ever appends. Both conditions of the join, so that SQLite can begin at either side. */
+#define VIEW_WRITES_SHIFT 20
+#define VIEW_WRITES_MAX                                                                            \
+    (1u << VIEW_WRITES_SHIFT) /* of one record; the rest of a longer history is left out */
+#define VIEW_WRITES_OF                                                                             \
+    "r.rec = w.id >> 20 AND w.id BETWEEN r.rec * 1048576 AND r.rec * 1048576 + 1048575"
+#define VIEW_WRITES_RANGE "BETWEEN ?1 << 20 AND (?1 << 20) + 1048575"
+
 /* write_row.what, in the order of record_what; create and delete are the two faces of existence. */
 #define VIEW_WHAT_FIELD 1
 

@@ -5,6 +5,12 @@
 
 #include <math.h>
 
+void view_sql_start(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 err_t view_sql_err(int rc)
 {
     switch (rc & 0xff) {

@@ -6,6 +6,9 @@
 
 #include <sqlite3.h>
 
+/* Once per process, before anything else: one thread uses SQLite here, so it needs no locks. */
+void view_sql_start(void);
+
 /* ERR_DAMAGED, ERR_FULL, ERR_READ_ONLY, ERR_NO_MEMORY, ERR_BUSY, ERR_NOT_FOUND or ERR_IO. */
 err_t view_sql_err(int rc);
 
