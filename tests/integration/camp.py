@@ -271,7 +271,7 @@ class Camp:
             status = {k: v for k, v in node.status().items() if k != "feeds"}
             print(f"--- {node.name}: {json.dumps(status)}")
             print(f"--- the last of its {len(lines)} lines")
-            print("\n".join(lines[-25:]))
+            print("\n".join(lines[-15:]))
 
     def __enter__(self):
         return self
