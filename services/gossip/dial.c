@@ -239,6 +239,16 @@ void dial_failed(gossip_shell *g, size_t dial, const char *error)
     }
 }
 
+void dial_heard(gossip_shell *g, const transport_key *key, wall_ms at)
+{
+    for (size_t i = 0; i < DIALS_MAX; i++) {
+        dial_row *d = &g->dials[i];
+        if (d->address[0] != '\0' && d->has_key && memcmp(d->key.b, key->b, sizeof key->b) == 0)
+            d->last_ok = at;
+    }
+    g->dirty = true;
+}
+
 /* ---- time ---- */
 
 static void attempt(gossip_shell *g, dial_row *d, mono_ms now)

@@ -10,16 +10,12 @@
 
 /* ---- peers ---- */
 
-static wall_ms wall_of(mono_ms then, mono_ms now)
-{
-    uint64_t wall = clock_wall().ms, ago = now.ms - then.ms;
-    return (wall_ms){then.ms == 0 || ago > wall ? 0 : wall - ago};
-}
-
 static peer_row live_row(const gossip_shell *g, const lan_link *l, mono_ms now)
 {
     gossip_link_view v = {0};
     (void)gossip_link_look(g->core, l->id, &v, now);
+    /* Every change is told at once, so any word of a peer says that its frontier is still the one heard last. */
+    uint64_t as_of = v.compared ? l->heard_wall.ms : 0;
     return (peer_row){
         .member = l->member,
         .name = bytes_str(l->name),
@@ -29,7 +25,7 @@ static peer_row live_row(const gossip_shell *g, const lan_link *l, mono_ms now)
         .heard_ms = l->heard_wall.ms,
         .they_lack = v.they_lack,
         .we_lack = v.we_lack,
-        .as_of_ms = wall_of(v.as_of, now).ms,
+        .as_of_ms = as_of,
         .error = bytes_str(v.quiet_until.ms != 0
                                ? "it did not deliver what it says it has: not asked for a while"
                                : ""),

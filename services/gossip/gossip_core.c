@@ -250,8 +250,7 @@ static uint64_t differing(const uint64_t a[FRONTIER_BUCKETS], const uint64_t b[F
 static void take_frontier(gossip_core *c, const frontier_reply *f, mono_ms now)
 {
     uint64_t buckets[FRONTIER_BUCKETS];
-    if (take_entries(&c->mine, f->entries) != ERR_OK ||
-        take_entries(&c->wanted, f->wanted) != ERR_OK) {
+    if (take_entries(&c->mine, f->entries) != ERR_OK) {
         c->version = 0; /* out of memory: ask for all of it again */
         return;
     }
@@ -265,12 +264,28 @@ static void take_frontier(gossip_core *c, const frontier_reply *f, mono_ms now)
     gossip_changed(c, changed, now);
 }
 
+/* What is wanted beside the frontier changes without it, when a row is found damaged. */
+static void take_wanted(gossip_core *c, const frontier_reply *f)
+{
+    frontier before = c->wanted;
+    c->wanted = (frontier){0};
+    if (take_entries(&c->wanted, f->wanted) != ERR_OK)
+        frontier_clear(&c->wanted); /* out of memory: told again with the next answer */
+    bool same = before.n == c->wanted.n;
+    for (size_t i = 0; same && i < before.n; i++)
+        same = frontier_entry_cmp(&before.at[i], &c->wanted.at[i]) == 0;
+    if (!same)
+        gossip_plan_all(c);
+    frontier_release(&before);
+}
+
 void gossip_frontier(gossip_core *c, const frontier_reply *f, mono_ms now)
 {
     if (!c->asking)
         return;
     c->asking = false;
     c->ask_ms = now.ms + interval_ms(c);
+    take_wanted(c, f);
     if (f->version != c->version || !c->has_frontier)
         take_frontier(c, f, now);
     gossip_flights_settle(c, c->asked, now);

@@ -232,6 +232,8 @@ void dial_tick(gossip_shell *g, mono_ms now);
 /* The link of this row is up, or has ended. */
 void dial_up(gossip_shell *g, size_t dial, member_no member);
 void dial_failed(gossip_shell *g, size_t dial, const char *error);
+/* When the owner of this key was heard last. */
+void dial_heard(gossip_shell *g, const transport_key *key, wall_ms at);
 void dial_free(gossip_shell *g);
 
 /* ---- lobby.c ---- */

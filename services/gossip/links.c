@@ -184,6 +184,8 @@ void link_close(gossip_shell *g, lan_link *l, const char *error)
     } else {
         cut(gone.fd, gone.fd_peer);
     }
+    if (gone.heard_wall.ms != 0)
+        dial_heard(g, &gone.key, gone.heard_wall);
     if (gone.dial != 0)
         dial_failed(g, gone.dial - 1, error);
 }
@@ -195,7 +197,7 @@ void link_bye(gossip_shell *g, lan_link *l, err_t why, const char *text)
     (void)!say(g, l, &peer_bye_desc, &m);
     if (!l->out)
         l->fd_peer[0] = '\0';
-    link_close(g, l, text);
+    link_close(g, l, why == ERR_DUPLICATE ? NULL : text);
 }
 
 void links_check(gossip_shell *g)

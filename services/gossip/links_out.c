@@ -58,7 +58,7 @@ static const char *event_words(int event)
         return "refused: that node does not know this one as a member (yet)";
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        return "the handshake failed: another program, or another key than expected";
+        return "no handshake: it hangs, is another program, or has another key than expected";
     default:
         return "the connection was lost";
     }

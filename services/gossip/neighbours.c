@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 #define INGEST_WAIT_MS  60000u /* a slow disk under load; the core waits as long */
-#define MEMBERS_WAIT_MS 5000u
+#define MEMBERS_WAIT_MS 3000u
 #define MEMBERS_GAP_MS  100u /* a burst of roster events is one question */
 #define MEMBERS_POLL_MS 10000u
-#define BELL_POLL_MS    5000u /* doorbells may be lost */
+#define BELL_POLL_MS    3000u /* doorbells may be lost */
 #define GENESIS_POLL_MS 250u
 
 /* What an answer belongs to. */
