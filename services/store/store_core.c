@@ -180,8 +180,9 @@ static err_t load_tables(store_core *s, kv_txn *txn)
     err_t e = damage_load(s, txn);
     if (e == ERR_OK)
         e = feeds_load(s, txn);
-    if (e == ERR_OK)
+    if (e == ERR_OK && !lag_restore(s))
         e = lag_load(s, txn);
+    s->mark.valid = false;
     if (e == ERR_DAMAGED) {
         s->index_bad = true;
         e = ERR_OK;
@@ -318,6 +319,7 @@ err_t store_begin(store_core *s)
     }
     s->group = ERR_OK;
     s->group_rows = 0;
+    lag_remember(s);
     s->block.valid = false;
     if (s->identity_due && (e = identity_write(s)) != ERR_OK) {
         store_abort(s);
@@ -332,7 +334,8 @@ static err_t finish_group(store_core *s)
     TRY(feeds_write(s));
     TRY(damage_write(s));
     s->owed += s->group_rows;
-    TRY(lag_drain(s, 0));
+    if (s->state == ERR_OK) /* a disk that is full gets no more to write than it must */
+        TRY(lag_drain(s, 0));
     if (!lag_pending(s))
         s->st.indexed = s->st.head;
     return state_write(s);

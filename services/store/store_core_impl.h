@@ -90,6 +90,13 @@ typedef struct {
     uint64_t before_offset, last_offset;
 } lag;
 
+/* What the lags were when the open group began. */
+typedef struct {
+    bool valid; /* since then entries were only added, and streams only brought to disk */
+    uint64_t head, indexed, owed, before_offset, last_offset;
+    size_t n_streams, n_entries, keys_len, drained;
+} lag_mark;
+
 enum { DAMAGE_SUM, DAMAGE_MISSING, DAMAGE_CHAIN, DAMAGE_REASONS };
 typedef struct {
     uint64_t offset, seq;
@@ -138,7 +145,8 @@ struct store_core {
     feed_tree **dirty; /* as large as feeds */
     size_t n_dirty;
     extents block;
-    lag lags[2];       /* [0] takes new entries, [1] goes to disk */
+    lag lags[2]; /* [0] takes new entries, [1] goes to disk */
+    lag_mark mark;
     size_t lag_bytes;  /* held back at most, twice */
     uint64_t *offsets; /* one stream's, while it is brought to disk */
     size_t cap_offsets;
@@ -257,6 +265,9 @@ err_t seal_add(store_core *s, feed_tree *f, uint32_t branch_no, uint64_t offset,
 /* ---- store_core_lag.c ---- */
 err_t lag_load(store_core *s, kv_txn *txn) CAIRN_CHECK; /* from the log after st.indexed */
 void lag_release(store_core *s);
+/* At the start of a group; and after it was lost: as they were. False: lag_load must do it. */
+void lag_remember(store_core *s);
+bool lag_restore(store_core *s);
 /* Gives the next position of the stream to `offset`. */
 err_t stream_push(store_core *s, kv_txn *txn, bytes category, bytes stream, uint64_t offset,
                   uint64_t *position) CAIRN_CHECK;

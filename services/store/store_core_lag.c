@@ -30,21 +30,31 @@ static lag_stream *lag_find(const lag *l, bytes key, uint32_t hash)
     return NULL;
 }
 
+static void fill_slot(lag *l, size_t stream)
+{
+    size_t i = l->streams[stream].hash & (l->n_slots - 1);
+    while (l->slots[i] != 0)
+        i = (i + 1) & (l->n_slots - 1);
+    l->slots[i] = (uint32_t)stream + 1;
+}
+
+static void fill_slots(lag *l)
+{
+    if (l->n_slots != 0)
+        memset(l->slots, 0, l->n_slots * sizeof *l->slots);
+    for (size_t k = 0; k < l->n_streams; k++)
+        fill_slot(l, k);
+}
+
 static bool rehash(lag *l)
 {
     size_t n = l->n_slots != 0 ? l->n_slots * 2 : 256;
-    uint32_t *slots = calloc(n, sizeof *slots);
+    uint32_t *slots = realloc(l->slots, n * sizeof *slots);
     if (slots == NULL)
         return false;
-    for (size_t k = 0; k < l->n_streams; k++) {
-        size_t i = l->streams[k].hash & (n - 1);
-        while (slots[i] != 0)
-            i = (i + 1) & (n - 1);
-        slots[i] = (uint32_t)k + 1;
-    }
-    free(l->slots);
     l->slots = slots;
     l->n_slots = n;
+    fill_slots(l);
     return true;
 }
 
@@ -75,10 +85,7 @@ static lag_stream *lag_add_stream(lag *l, bytes key, uint32_t hash, uint64_t bas
         return NULL;
     lag_stream *x = &l->streams[l->n_streams++];
     *x = (lag_stream){(uint32_t)at, (uint32_t)key.len, hash, 0, 0, base};
-    size_t i = hash & (l->n_slots - 1);
-    while (l->slots[i] != 0)
-        i = (i + 1) & (l->n_slots - 1);
-    l->slots[i] = (uint32_t)l->n_streams;
+    fill_slot(l, l->n_streams - 1);
     return x;
 }
 
@@ -272,6 +279,7 @@ static err_t drain_old(store_core *s, uint64_t streams)
     for (; streams > 0 && l->drained < l->n_order; streams--)
         TRY(drain_one(s, l, &l->streams[l->order[l->drained++]]));
     if (l->n_order != 0 && l->drained == l->n_order) {
+        s->mark.valid = false;
         s->st.indexed = l->last_offset > s->st.indexed ? l->last_offset : s->st.indexed;
         lag_clear(l);
     }
@@ -288,6 +296,7 @@ static size_t lag_size(const lag *l)
 static err_t lag_turn(store_core *s)
 {
     lag old = s->lags[1];
+    s->mark.valid = false;
     TRY(lag_sort(&s->lags[0]));
     s->lags[1] = s->lags[0];
     s->lags[0] = old;
@@ -467,6 +476,46 @@ err_t stream_position(store_core *s, kv_txn *txn, bytes category, bytes stream, 
         if (n == 0)
             return ERR_NOT_FOUND;
     }
+}
+
+/* ---- a group that is lost ---- */
+
+void lag_remember(store_core *s)
+{
+    const lag *l = &s->lags[0];
+    s->mark = (lag_mark){.valid = true,
+                         .head = s->st.head,
+                         .indexed = s->st.indexed,
+                         .owed = s->owed,
+                         .before_offset = l->before_offset,
+                         .last_offset = l->last_offset,
+                         .n_streams = l->n_streams,
+                         .n_entries = l->n_entries,
+                         .keys_len = l->keys.len,
+                         .drained = s->lags[1].drained};
+}
+
+bool lag_restore(store_core *s)
+{
+    const lag_mark *m = &s->mark;
+    lag *l = &s->lags[0];
+    if (!m->valid || s->st.head != m->head || s->st.indexed != m->indexed)
+        return false; /* a commit that seemed to fail may have come through */
+    for (size_t i = 0; i < m->n_streams; i++) {
+        lag_stream *x = &l->streams[i];
+        for (; x->last > m->n_entries; x->n--)
+            x->last = l->entries[x->last - 1].before;
+    }
+    l->n_entries = m->n_entries;
+    l->n_streams = m->n_streams;
+    l->keys.len = m->keys_len;
+    l->before_offset = m->before_offset;
+    l->last_offset = m->last_offset;
+    l->n_order = 0; /* sorted again when needed */
+    s->lags[1].drained = m->drained;
+    s->owed = m->owed;
+    fill_slots(l);
+    return true;
 }
 
 /* ---- loading ---- */
