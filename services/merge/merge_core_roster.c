@@ -238,18 +238,18 @@ static err_t note_local(merge_core *c, const append_row *row)
     return ERR_OK;
 }
 
-static merge_tip *tip_of_row(merge_core *c, const merge_batch *b, const append_row *row)
+static merge_tip *tip_of_row(const merge_core *c, const append_row *row)
 {
     merge_feed *f = merge_feed_find(c, row->feed);
     if (f == NULL || f->n == 0)
         return NULL;
-    if (f->n == 1)
-        return &f->tips[0];
-    for (uint32_t i = 0; i < f->n; i++) /* a batch that is no fork ends in or below its own tip */
-        if (f->tips[i].seq >= row->seq &&
-            memcmp(f->tips[i].author.b, b->author.b, sizeof b->author.b) == 0)
-            return &f->tips[i];
-    return NULL;
+    return f->n == 1 ? &f->tips[0] : merge_tip_find(f, row->seq, &row->id);
+}
+
+static bool is_forked(const merge_core *c, feed_id feed)
+{
+    const merge_feed *f = merge_feed_find(c, feed);
+    return f != NULL && f->n > 1;
 }
 
 static err_t fold_row_of(merge_core *c, const merge_batch *b, const append_row *row)
@@ -268,7 +268,7 @@ static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
     event_view v;
     if (b->local)
         TRY(note_local(c, row));
-    merge_tip *t = tip_of_row(c, b, row);
+    merge_tip *t = tip_of_row(c, row);
     if (t != NULL) {
         note_sealed(t, row);
         if (!same_chain_goes_on(b, i) && (row->flags & ROW_ERASED) == 0 &&
@@ -284,6 +284,8 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
         TRY(note_row(c, b, i));
+    if (!b->fork && b->n > 0 && is_forked(c, b->rows[0].feed))
+        TRY(merge_refresh_sealed(c)); /* which branch a row lies on, the store knows */
     if (b->fork) { /* rare, and easy to get wrong by hand: ask the store where the branches stand */
         store_hello_reply same = {.incarnation = c->incarnation,
                                   .clock_wall_ms = c->clock.last.wall_ms,
