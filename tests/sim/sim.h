@@ -198,7 +198,7 @@ typedef struct {
     store_kv *down; /* what is on the disk of a node that is off */
     sim_backup backup;
     member_no added_by;
-    bool readded;
+    bool gave_up;
     sim_flight flights[SIM_FLIGHTS];
     uint32_t n_flights;
     uint64_t ticket_in, ticket_out; /* merge takes runs in the order they were offered */
@@ -257,6 +257,9 @@ struct sim_world {
     buf genesis;
     feed_id forkable[64]; /* feeds written by two copies, or by a liar */
     uint32_t n_forkable;
+    bool recut
+        [1u
+         << 16]; /* members whose verdicts changed: what is cut is in no frontier, and comes again */
     bool healing;
     uint64_t heal_ms, converged_ms;
     uint16_t cuts[SIM_NODES][SIM_NODES];
@@ -267,6 +270,8 @@ struct sim_world {
     uint64_t happened[ST_COUNT];
 };
 
+#define SIM_PLANT_EARLY_ACK                                                                        \
+    13                       /* the one planted bug that is in the simulator's own merge service */
 extern int sim_plant;        /* which planted bug is active, 0 for none */
 extern bool sim_real_crypto; /* Ed25519 instead of the stand-in */
 
@@ -391,10 +396,13 @@ void sim_check_stamp(sim_world *w, int i, const event_view *v);
 /* The references of a written event are those of the screen. */
 void sim_check_meant(sim_world *w, uint32_t event, const sim_form *form);
 bool sim_converged(sim_world *w);
+void sim_say_state(sim_world *w); /* for --verbose, when they do not */
 void sim_check_end(sim_world *w);
 
 /* sim_chaos.c */
 sim_options sim_options_of(uint64_t seed);
+/* Everything at once: rare things meet sooner. */
+sim_options sim_options_hard(uint64_t seed);
 void sim_options_print(const sim_options *o);
 /* One history from its seed; true when every invariant held. */
 bool sim_history(sim_world *w);

@@ -31,6 +31,14 @@ sim_options sim_options_of(uint64_t seed)
     return o;
 }
 
+sim_options sim_options_hard(uint64_t seed)
+{
+    sim_options o = sim_options_of(seed);
+    o.liar = o.clones = o.rollbacks = o.restores = o.removals = o.clocks = true;
+    o.lossy = o.real_crypto = false;
+    return o;
+}
+
 void sim_options_print(const sim_options *o)
 {
     printf("seed %llu: %d nodes, %u steps, latency %llu ms, %u hot records%s%s%s%s%s%s%s%s%s\n",
@@ -111,6 +119,7 @@ static void enrol(sim_world *w, int a, int b, roster_role role)
     n->identity.self = number;
     n->role = role;
     n->added_by = by->identity.self;
+    w->recut[number] |= w->recut[n->added_by];
     if (n->enrolled)
         return;
     n->enrolled = true;
@@ -314,6 +323,9 @@ static void do_remove(sim_world *w)
     if (sim_merge_remove(w, 0, w->node[i].identity.self)) {
         sim_say(w, "node 0 removes member %u", w->node[i].identity.self);
         sim_once(w, ST_REMOVED);
+        for (int k = 0; k < SIM_NODES; k++)
+            if (w->node[k].added_by == w->node[i].identity.self || k == i)
+                w->recut[w->node[k].identity.self] = true;
     }
 }
 
@@ -378,6 +390,24 @@ static void begin(sim_world *w)
 
 /* ---- the heal ---- */
 
+/* Whoever was added behind the founder's back by a removed coordinator is a stranger to him: he adds some of them
+ * again, number and key as they were, and gives up the others. */
+static void add_again(sim_world *w, sim_node *n)
+{
+    member_no number = n->identity.self;
+    member_add_request in = {.name = bytes_str("again"),
+                             .role = ROSTER_ROLE_FIELD,
+                             .key = n->identity.signer.public,
+                             .number = number};
+    memcpy(in.transport.b, in.key.b, sizeof in.transport.b);
+    n->lost = true;
+    if (n->gave_up || (n->gave_up = sim_chance(w, 3)) || !sim_merge_add(w, 0, &in, &number))
+        return;
+    sim_once(w, ST_READDED);
+    w->recut[number] = true;
+    n->lost = false;
+}
+
 static void forget_lost(sim_world *w)
 {
     const roster *r = merge_core_roster(w->node[0].merge);
@@ -387,22 +417,11 @@ static void forget_lost(sim_world *w)
             continue;
         const roster_member *m = roster_find(r, n->identity.self, &n->identity.signer.public);
         const roster_member *by = roster_member_of(r, n->added_by);
-        bool gone = by != NULL && by->removed;
-        n->lost = m != NULL ? m->removed : gone;
-        if (m == NULL || m->removed || !m->orphaned)
+        n->lost = m != NULL && m->removed;
+        if (by == NULL || !by->removed || (m != NULL && !m->orphaned))
             continue;
         sim_once(w, ST_ORPHANED);
-        n->lost = false;
-        member_no number = m->number;
-        member_add_request in = {.name = bytes_str("again"),
-                                 .role = ROSTER_ROLE_FIELD,
-                                 .key = m->key,
-                                 .number = number,
-                                 .transport = m->transport};
-        if (sim_merge_add(w, 0, &in, &number)) {
-            sim_once(w, ST_READDED);
-            n->added_by = 1;
-        }
+        add_again(w, n);
     }
 }
 
@@ -411,13 +430,15 @@ static void keep_linked(sim_world *w)
     int before = -1;
     for (int i = 0; i < SIM_NODES; i++) {
         sim_node *n = &w->node[i];
-        if (!n->enrolled || n->lost)
+        if (!n->enrolled)
             continue;
         if (!n->alive)
             start_again(w, i);
         if (n->disk_bad)
             store_mem_fail(n->kv, 0, ERR_OK);
         n->disk_bad = false;
+        if (n->lost)
+            continue;
         if (n->liar) { /* goes on lying at the edge */
             (void)sim_connect(w, i, 0);
             continue;
@@ -440,6 +461,7 @@ static void heal(sim_world *w)
     sim_say(w, "heal");
     while (w->failed == INV_NONE && stable < 3) {
         if (w->now_ms > w->heal_ms + HEAL_MAX_MS) {
+            sim_say_state(w);
             sim_fail(w, INV_CONVERGE, "not converged %llu min after the heal",
                      (unsigned long long)(HEAL_MAX_MS / 60000));
             return;

@@ -109,11 +109,27 @@ static uint32_t live_of(const record_state *s, const record_slot *slot, uint32_t
     return 2;
 }
 
+/* Equal live values are shown as one. */
+static void check_values(sim_world *w, const record_state *s, const record_slot *slot)
+{
+    uint32_t values = 0;
+    for (uint32_t a = 0; a < slot->n_live; a++) {
+        bool again = false;
+        bytes x = s->writes[s->live[slot->first_live + a]].value;
+        for (uint32_t b = 0; b < a && !again; b++)
+            again = bytes_eq(x, s->writes[s->live[slot->first_live + b]].value);
+        values += !again;
+    }
+    if (values != slot->n_values)
+        sim_fail(w, INV_WRITES, "%u live values are shown as %u", values, slot->n_values);
+}
+
 static void see_state(sim_world *w, const record_state *s)
 {
     for (uint32_t k = 0; k < s->n_slots; k++) {
         if (s->slots[k].what != RECORD_FIELD)
             continue;
+        check_values(w, s, &s->slots[k]);
         if (s->slots[k].n_values > 1)
             sim_once(w, ST_CONFLICT);
         if (s->slots[k].n_live > s->slots[k].n_values)
@@ -254,6 +270,35 @@ bool sim_converged(sim_world *w)
         any = true;
     }
     return true;
+}
+
+void sim_say_state(sim_world *w)
+{
+    for (int i = 0; i < SIM_NODES; i++) {
+        sim_node *n = &w->node[i];
+        frontier_reply f;
+        if (!n->enrolled)
+            continue;
+        sim_say(w, "node %d member %u:%s%s%s%s %u under way", i, n->identity.self,
+                n->lost ? " lost" : "", n->liar ? " liar" : "", n->alive ? "" : " off",
+                n->unready ? " unready" : "", n->n_flights);
+        if (!sim_node_ready(n))
+            continue;
+        merge_core_frontier(n->merge, &f);
+        const frontier_row *rows = f.entries.items;
+        for (uint32_t k = 0; k < f.entries.n; k++)
+            sim_say(w, "    %8x %4llu %08x", rows[k].feed, (unsigned long long)rows[k].seq,
+                    get_u32be(rows[k].id.b));
+        for (uint32_t k = 0; k < w->n_links; k++) {
+            gossip_link_view v;
+            if (w->link[k].up && gossip_link_look(n->gossip, w->link[k].id, &v, sim_now(w)))
+                sim_say(w,
+                        "    link %d-%d: %s, they lack %llu, we lack %llu, %u strikes, %zu flights",
+                        w->link[k].a, w->link[k].b, v.equal ? "equal" : "differs",
+                        (unsigned long long)v.they_lack, (unsigned long long)v.we_lack, v.strikes,
+                        v.flights);
+        }
+    }
 }
 
 static void check_equal(sim_world *w, int a, int b)

@@ -134,7 +134,7 @@ static void note_crossing(sim_world *w, const sim_link *l, bytes encoded)
         chain_next_event(&id, &id, item.seq, &v);
         uint32_t e = sim_event_find(w, &id);
         /* Where a feed has forked, a run to one tip may begin before what is held of another one. */
-        if (e == SIM_NONE || sim_is_forkable(w, r.feed))
+        if (e == SIM_NONE || sim_is_forkable(w, r.feed) || w->recut[feed_member(r.feed)])
             continue;
         unsigned n = ++w->crossed[a][b][e];
         unsigned allowed =

@@ -1,5 +1,5 @@
-/* The long run, and the replay of a failure:  sim_run --seed N [--nodes N] [--steps N] [--verbose]
- *                                             sim_run --from A --count N [--plant P]
+/* The long run, and the replay of a failure:  sim_run --seed N [--nodes N] [--steps N] [--hard] [--verbose]
+ *                                             sim_run --from A --count N [--hard]
  * Prints what failed with its seed; exit 1 then. */
 #include "tests/sim/sim_suite.h"
 
@@ -7,8 +7,8 @@
 
 typedef struct {
     uint64_t from, count;
-    long nodes, steps, plant;
-    bool verbose;
+    long nodes, steps;
+    bool verbose, hard;
 } arguments;
 
 static bool parse(int argc, char **argv, arguments *a)
@@ -17,6 +17,8 @@ static bool parse(int argc, char **argv, arguments *a)
         bool has = i + 1 < argc;
         if (strcmp(argv[i], "--verbose") == 0)
             a->verbose = true;
+        else if (strcmp(argv[i], "--hard") == 0)
+            a->hard = true;
         else if (!has)
             return false;
         else if (strcmp(argv[i], "--seed") == 0)
@@ -29,8 +31,6 @@ static bool parse(int argc, char **argv, arguments *a)
             a->nodes = strtol(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--steps") == 0)
             a->steps = strtol(argv[++i], NULL, 0);
-        else if (strcmp(argv[i], "--plant") == 0)
-            a->plant = strtol(argv[++i], NULL, 0);
         else
             return false;
     }
@@ -42,14 +42,14 @@ int main(int argc, char **argv)
     arguments a = {.count = 1};
     sim_totals totals = {0};
     if (!parse(argc, argv, &a) || crypto_start() != ERR_OK) {
-        fprintf(stderr, "usage: sim_run --seed N | --from A --count N  [--nodes N] [--steps N] "
-                        "[--plant P] [--verbose]\n");
+        fprintf(stderr,
+                "usage: sim_run --seed N | --from A --count N  [--nodes N] [--steps N] [--hard] "
+                "[--verbose]\n");
         return 2;
     }
-    sim_plant = (int)a.plant;
     time_t begun = time(NULL);
     for (uint64_t k = 0; k < a.count; k++) {
-        sim_options o = sim_options_of(a.from + k);
+        sim_options o = a.hard ? sim_options_hard(a.from + k) : sim_options_of(a.from + k);
         if (a.nodes >= 2)
             o.nodes = (int)a.nodes;
         if (a.steps > 0)
