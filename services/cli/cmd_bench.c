@@ -18,7 +18,7 @@
 
 typedef struct {
     const cmdline *line;
-    char dir[64];
+    char dir[256];
     demo_node a, b;
     node n;
     bool open;
@@ -253,9 +253,8 @@ static void measure_size(bench *b)
 static bool set_up(bench *b)
 {
     const char *init[] = {"init", "--dataset", "bench", "--name", "first", NULL};
-    snprintf(b->dir, sizeof b->dir, "/tmp/cairn-bench-XXXXXX");
-    if (mkdtemp(b->dir) == NULL)
-        return node_fail("cannot make a directory in /tmp: %s", strerror(errno)) == 0;
+    if (!demo_make_dir(b->dir, sizeof b->dir, "bench"))
+        return false;
     snprintf(b->a.home, sizeof b->a.home, "%s/a", b->dir);
     snprintf(b->b.home, sizeof b->b.home, "%s/b", b->dir);
     b->a.port = demo_free_port();

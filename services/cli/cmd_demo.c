@@ -21,7 +21,7 @@
 
 typedef struct {
     const cmdline *line;
-    char dir[64], survey[HOME_PATH_MAX], half[2][128];
+    char dir[256], survey[HOME_PATH_MAX], half[2][300];
     demo_node nodes[NODES]; /* base, team-1, team-2 */
     char station[2][64];    /* records that both teams edit */
     uint64_t seed;
@@ -340,9 +340,8 @@ static void farewell(const demo *d)
 static bool set_up(demo *d)
 {
     static const char *const names[NODES] = {"base", "team-1", "team-2"};
-    snprintf(d->dir, sizeof d->dir, "/tmp/cairn-demo-XXXXXX");
-    if (mkdtemp(d->dir) == NULL)
-        return node_fail("cannot make a directory in /tmp: %s", strerror(errno)) == 0;
+    if (!demo_make_dir(d->dir, sizeof d->dir, "demo"))
+        return false;
     for (int i = 0; i < NODES; i++) {
         snprintf(d->nodes[i].name, sizeof d->nodes[i].name, "%s", names[i]);
         snprintf(d->nodes[i].home, sizeof d->nodes[i].home, "%s/%s", d->dir, names[i]);

@@ -213,6 +213,19 @@ pid_t demo_pid(const demo_node *n, const char *process)
     return pid;
 }
 
+bool demo_make_dir(char *out, size_t size, const char *what)
+{
+    const char *base = getenv("TMPDIR");
+    if (base == NULL || *base != '/' || strlen(base) > size / 2)
+        base = "/tmp";
+    snprintf(out, size, "%s/cairn-%s-XXXXXX", base, what);
+    if (mkdtemp(out) != NULL)
+        return true;
+    node_fail("cannot make a directory in %s: %s", base, strerror(errno));
+    out[0] = '\0';
+    return false;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;

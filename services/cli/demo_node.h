@@ -39,6 +39,8 @@ bool demo_ask(const demo_node *n, demo_state *out);
 /* Process id of one of its processes, 0 when it does not run. */
 pid_t demo_pid(const demo_node *n, const char *process);
 
+/* Makes a directory of its own in TMPDIR or /tmp. False after having said why not. */
+bool demo_make_dir(char *out, size_t size, const char *what);
 /* Removes a directory and all below it. */
 void demo_remove(const char *path);
 
