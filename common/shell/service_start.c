@@ -249,6 +249,21 @@ void service_free_clients(service *s)
     s->n_clients = 0;
 }
 
+/* The lock is still held, so these paths are ours; the directory goes with the last of the node's services. */
+static void remove_endpoints(const service *s)
+{
+    static const char *const kinds[] = {"sock", "pub"};
+    char endpoint[128];
+    if (s->lock_fd < 0 || s->router == NULL)
+        return;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        home_endpoint(&s->home, endpoint, s->def->name, kinds[i]);
+        unlink(endpoint + strlen("ipc://"));
+    }
+    if (getenv("CAIRN_RUN") == NULL)
+        rmdir(s->home.run);
+}
+
 void service_close(service *s)
 {
     service_free_clients(s);
@@ -257,6 +272,7 @@ void service_close(service *s)
     bus_close(s->router);
     bus_close(s->publisher);
     bus_release(&s->bus);
+    remove_endpoints(s);
     config_free(s->config);
     if (s->signal_fd >= 0)
         close(s->signal_fd);
