@@ -211,6 +211,13 @@ void follow_tick(follow *f, mono_ms now)
 
 /* ---- phases before rows come ---- */
 
+/* Building reads each stream once, following reads one again for nearly every row. */
+bool follow_is_behind(const follow *f)
+{
+    uint64_t lag = f->head > f->at.offset ? f->head - f->at.offset : 0;
+    return lag > BEHIND_ROWS && lag > f->head / 4;
+}
+
 static void take_hello(follow *f, ask *a, const void *reply)
 {
     const store_hello_reply *r = reply;
@@ -226,7 +233,7 @@ static void take_hello(follow *f, ask *a, const void *reply)
         follow_step(f, r->head > 0 ? FOLLOW_PLACE : FOLLOW_TIPS);
     } else if (f->at.epoch != r->epoch || f->at.offset > r->head) {
         follow_end_for(f, FOLLOW_EPOCH);
-    } else if (r->head - f->at.offset > BEHIND_ROWS && r->head - f->at.offset > r->head / 4) {
+    } else if (follow_is_behind(f)) {
         follow_end_for(f, FOLLOW_BEHIND);
     } else {
         follow_step(f, FOLLOW_TIPS);

@@ -342,6 +342,10 @@ static void start_batch(follow *f, const rows_reply *r)
     feed_id feed;
     f->head = r->head;
     f->caught_up = r->caught_up;
+    if (follow_is_behind(f)) {
+        follow_end_for(f, FOLLOW_BEHIND);
+        return;
+    }
     err_t e = note_rows(f, r);
     if (e != ERR_OK) {
         follow_trouble(f, e);

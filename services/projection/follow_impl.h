@@ -98,6 +98,8 @@ void follow_trouble(follow *f, err_t e);
 void follow_drop_round(follow *f);
 void follow_end_for(follow *f, follow_end why);
 void follow_step(follow *f, follow_phase next);
+/* So far that a new file would be there sooner. */
+bool follow_is_behind(const follow *f);
 /* True when the answer belongs to the epoch that this follow began with; else it is over. */
 bool follow_same_epoch(follow *f, uint64_t epoch);
 

@@ -8,27 +8,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUSY_MS         2000
-#define CACHE_KIB       "16384"
-#define STALE_MAX_BYTES (VIEW_FORMS_MAX * (CATEGORY_MAX_BYTES + 1))
+#define BUSY_MS          2000
+#define CHECKPOINT_PAGES "8192" /* 32 MiB: a page that many batches touch is copied back once */
+#define CACHE_KIB        "16384"
+#define STALE_MAX_BYTES  (VIEW_FORMS_MAX * (CATEGORY_MAX_BYTES + 1))
 
 static const char *const texts[ST_COUNT] = {
     [ST_META_SET] = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
     [ST_META_GET] = "SELECT value FROM meta WHERE key = ?",
-    [ST_RECORD_FIND] =
-        "SELECT rec, issues > 0, anomalies, deleted FROM record_row WHERE form = ? AND record = ?",
+    [ST_RECORD_FIND] = "SELECT rec, issues > 0, anomalies, deleted, sums FROM record_row WHERE "
+                       "form = ? AND record = ?",
     [ST_RECORD_ADD] =
         "INSERT INTO record_row(form, record, events, conflicts, unseen, issues, anomalies, "
         "deleted,"
-        " feed, created_ms, changed_ms, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " feed, created_ms, changed_ms, line, sums)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ST_RECORD_SET] =
         "UPDATE record_row SET events = ?3, conflicts = ?4, unseen = ?5, issues = ?6, anomalies = "
         "?7,"
-        " deleted = ?8, feed = ?9, created_ms = ?10, changed_ms = ?11, line = ?12 WHERE rec = ?13",
+        " deleted = ?8, feed = ?9, created_ms = ?10, changed_ms = ?11, line = ?12, sums = ?13"
+        " WHERE rec = ?14",
     [ST_RECORD_DROP] = "DELETE FROM record_row WHERE rec = ?",
-    [ST_WRITES_DROP] = "DELETE FROM write_row WHERE id " VIEW_WRITES_RANGE,
-    [ST_WRITE_ADD] =
-        "INSERT INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_WRITES_DROP] = "DELETE FROM write_row WHERE id BETWEEN ?1 AND ?2",
+    [ST_WRITE_ADD] = "INSERT OR REPLACE INTO write_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                     "?, ?, ?, ?, ?, ?, ?)",
     [ST_THING_FIND] = "SELECT thing FROM thing WHERE form = ? AND what = ? AND name = ?",
     [ST_THING_ADD] = "INSERT INTO thing(form, what, name) VALUES (?, ?, ?)",
     [ST_ANOMALIES_DROP] = "DELETE FROM anomaly_row WHERE form = ? AND record = ?",
@@ -143,6 +146,8 @@ static view_db *view_db_new(const char *path)
     db->things = calloc(THINGS_CACHED, sizeof *db->things);
     buf_init(&db->stale, STALE_MAX_BYTES);
     buf_init(&db->text, MESSAGE_MAX_BYTES);
+    buf_init(&db->sums, 8 * VIEW_WRITES_MAX);
+    buf_init(&db->old_sums, 8 * VIEW_WRITES_MAX);
     buf_init(&db->newest, CATEGORY_MAX_BYTES + 1 + STREAM_MAX_BYTES);
     if (db->path == NULL || db->things == NULL)
         view_db_close(&db);
@@ -161,6 +166,8 @@ void view_db_close(view_db **at)
     buf_release(&db->stale);
     buf_release(&db->text);
     buf_release(&db->newest);
+    buf_release(&db->sums);
+    buf_release(&db->old_sums);
     free(db->slot_thing);
     free(db->rank);
     free(db->things);
@@ -239,7 +246,8 @@ err_t view_db_finish(view_db *db, const view_position *at)
     TRY(view_db_set_fact(db, "finished", 1));
     TRY(view_exec(db, "COMMIT"));
     TRY(sync_file(db));
-    TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
+    TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                      " PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES));
     db->at = *at;
     db->building = false;
     return ERR_OK;
@@ -248,7 +256,8 @@ err_t view_db_finish(view_db *db, const view_position *at)
 static err_t open_in(view_db *db, const dataset_id *dataset)
 {
     TRY(connect_file(db, 0));
-    TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
+    TRY(view_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                      " PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES));
     if (!is_of(db, dataset)) {
         int rc = sqlite3_errcode(db->sql) & 0xff;
         return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? ERR_DAMAGED : ERR_FOREIGN_DB;

@@ -60,6 +60,7 @@ struct view_db {
     buf stale; /* forms whose wide view must be made anew: names, each with a NUL */
     buf text;
     /* scratch of a put */
+    buf sums, old_sums; /* one u64 per write row: as it is now, as the file has it */
     int64_t *slot_thing;
     uint32_t *rank;
     size_t slots_room, ranks_room;

@@ -206,6 +206,38 @@ static err_t add_write(view_db *db, int64_t rec, const record_state *s, uint32_t
     return view_run(db, st);
 }
 
+/* Everything that add_write puts into a row, in one number that is not 0. */
+static uint64_t sum_of(const view_db *db, const record_state *s, uint32_t i)
+{
+    const record_write *w = &s->writes[i];
+    const record_event *e = &s->events[w->event];
+    uint32_t other = w->replaced_by != RECORD_NONE ? w->replaced_by : w->voided_by;
+    const record_event *o = other != RECORD_NONE ? &s->events[other] : NULL;
+    bool valued = s->slots[w->slot].what != RECORD_EXISTENCE && !w->removal;
+    uint64_t key[] = {(uint64_t)db->slot_thing[w->slot],
+                      (uint64_t)e->ref.feed << 32 | db->rank[i],
+                      e->ref.seq,
+                      (uint64_t)e->ref.prefix << 48 | e->stamp.wall_ms,
+                      e->has_at ? (uint64_t)e->at_ms : UINT64_MAX,
+                      (uint64_t)flags_of(s, w) << 8 |
+                          (uint64_t)issue_of(s, w, db->rank[i] != RECORD_NONE),
+                      o != NULL ? (uint64_t)o->ref.feed << 32 ^ o->ref.seq : 0,
+                      o != NULL ? o->stamp.wall_ms : 0};
+    uint64_t h = XXH3_64bits(key, sizeof key);
+    h = XXH3_64bits_withSeed(w->value.p, valued ? w->value.len : 0, h);
+    h = XXH3_64bits_withSeed(e->by.p, e->by.len, h);
+    h = XXH3_64bits_withSeed(e->why.p, e->why.len, h);
+    return h != 0 ? h : 1;
+}
+
+static err_t sum_writes(view_db *db, const record_state *s)
+{
+    buf_clear(&db->sums);
+    for (uint32_t i = 0; i < s->n_writes && i < VIEW_WRITES_MAX; i++)
+        buf_add_u64be(&db->sums, sum_of(db, s, i));
+    return db->sums.err;
+}
+
 /* ---- anomalies ---- */
 
 static err_t add_anomaly(view_db *db, bytes form, bytes record, const event_ref *ref, uint64_t ms,
@@ -305,8 +337,11 @@ static err_t find_record(view_db *db, const view_record *r, old_record *old)
     if (rc == SQLITE_ROW)
         *old = (old_record){true, sqlite3_column_int(st, 3) != 0, sqlite3_column_int(st, 1) != 0,
                             sqlite3_column_int64(st, 0)};
+    buf_clear(&db->old_sums);
+    if (rc == SQLITE_ROW)
+        buf_add_bytes(&db->old_sums, view_column(st, 4));
     sqlite3_reset(st);
-    return view_sql_err(rc);
+    return db->old_sums.err != ERR_OK ? db->old_sums.err : view_sql_err(rc);
 }
 
 static bool is_record(const record_state *s)
@@ -328,7 +363,7 @@ static err_t set_record(view_db *db, const view_record *r, old_record *old)
         view_bind(st, 1, r->form);
         view_bind(st, 2, r->record);
     } else
-        sqlite3_bind_int64(st, 13, old->rec);
+        sqlite3_bind_int64(st, 14, old->rec);
     sqlite3_bind_int64(st, 3, s->n_counting);
     sqlite3_bind_int64(st, 4, s->conflicts);
     sqlite3_bind_int64(st, 5, s->unseen);
@@ -339,29 +374,55 @@ static err_t set_record(view_db *db, const view_record *r, old_record *old)
     view_bind_u64(st, 10, first->stamp.wall_ms);
     view_bind_u64(st, 11, s->newest != RECORD_NONE ? s->events[s->newest].stamp.wall_ms : 0);
     view_bind(st, 12, r->line);
+    view_bind_blob(st, 13, buf_view(&db->sums));
     TRY(view_run(db, st));
     if (!old->there)
         old->rec = sqlite3_last_insert_rowid(db->sql);
     return ERR_OK;
 }
 
-static err_t drop_rows(view_db *db, view_statement id, int64_t rec)
+static err_t drop_record(view_db *db, int64_t rec)
 {
-    sqlite3_stmt *st = view_st(db, id);
+    sqlite3_stmt *st = view_st(db, ST_RECORD_DROP);
     if (st != NULL)
         sqlite3_bind_int64(st, 1, rec);
     return view_run(db, st);
 }
 
+/* All rows of its writes from number n on. */
+static err_t drop_writes(view_db *db, int64_t rec, uint32_t n)
+{
+    sqlite3_stmt *st = view_st(db, ST_WRITES_DROP);
+    if (st != NULL) {
+        sqlite3_bind_int64(st, 1, rec << VIEW_WRITES_SHIFT | n);
+        sqlite3_bind_int64(st, 2, rec << VIEW_WRITES_SHIFT | (VIEW_WRITES_MAX - 1));
+    }
+    return view_run(db, st);
+}
+
+static uint64_t sum_at(const buf *sums, uint32_t i)
+{
+    return (size_t)i * 8 < sums->len ? get_u64be(sums->p + (size_t)i * 8) : 0;
+}
+
+/* Only rows that are not in the file already. */
+static err_t put_writes(view_db *db, const record_state *s, int64_t rec)
+{
+    uint32_t n = s->n_writes < VIEW_WRITES_MAX ? s->n_writes : VIEW_WRITES_MAX;
+    for (uint32_t i = 0; i < n; i++)
+        if (sum_at(&db->sums, i) != sum_at(&db->old_sums, i))
+            TRY(add_write(db, rec, s, i));
+    return (size_t)n * 8 < db->old_sums.len ? drop_writes(db, rec, n) : ERR_OK;
+}
+
 static err_t put_rows(view_db *db, const view_record *r, old_record *old)
 {
-    TRY(set_record(db, r, old));
     TRY(make_room(db, r->state));
     TRY(name_things(db, r));
     rank_writes(db, r->state);
-    for (uint32_t i = 0; i < r->state->n_writes && i < VIEW_WRITES_MAX; i++)
-        TRY(add_write(db, old->rec, r->state, i));
-    return ERR_OK;
+    TRY(sum_writes(db, r->state));
+    TRY(set_record(db, r, old));
+    return put_writes(db, r->state, old->rec);
 }
 
 /* A build puts streams in order, so most names are known to be new without looking. */
@@ -386,17 +447,18 @@ err_t view_db_put(view_db *db, const view_record *r)
     old_record old = {0};
     int64_t dropped = 0;
     bool now = is_record(s), issues = now && s->conflicts + s->unseen > 0, known = !is_new(db, r);
+    buf_clear(&db->old_sums);
     if (known)
         TRY(find_record(db, r, &old));
     view_form_delta change = {.records = (now && !s->deleted) - (old.there && !old.deleted),
                               .deleted = (now && s->deleted) - (old.there && old.deleted),
                               .conflicts = issues - (old.there && old.issues)};
-    if (old.there)
-        TRY(drop_rows(db, ST_WRITES_DROP, old.rec));
-    if (now)
+    if (now) {
         TRY(put_rows(db, r, &old));
-    else if (old.there)
-        TRY(drop_rows(db, ST_RECORD_DROP, old.rec));
+    } else if (old.there) {
+        TRY(drop_writes(db, old.rec, 0));
+        TRY(drop_record(db, old.rec));
+    }
     if (known)
         TRY(drop_anomalies(db, r, &dropped));
     TRY(add_anomalies(db, r));

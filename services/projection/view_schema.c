@@ -15,12 +15,12 @@ const char *const view_schema_tables =
     "CREATE TABLE thing(thing INTEGER PRIMARY KEY, form TEXT NOT NULL, what INTEGER NOT NULL,"
     " name TEXT NOT NULL, UNIQUE(form, what, name));"
     /* issues = conflicts + unseen; feed is that of the event that created it; line is the canonical
-     * line, which is JSON: line ->> '$.fields.name[0].value' is the value shown first. */
+     * line, which is JSON (sums: of each of its write rows, to find those that a refold changes): line ->> '$.fields.name[0].value' is the value shown first. */
     "CREATE TABLE record_row(rec INTEGER PRIMARY KEY, form TEXT NOT NULL, record TEXT NOT NULL,"
     " events INTEGER NOT NULL, conflicts INTEGER NOT NULL, unseen INTEGER NOT NULL,"
     " issues INTEGER NOT NULL, anomalies INTEGER NOT NULL, deleted INTEGER NOT NULL,"
     " feed INTEGER NOT NULL, created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL,"
-    " line TEXT NOT NULL);"
+    " line TEXT NOT NULL, sums BLOB);"
     /* id: see view_schema.h. rank: place in the display order of its thing, 0 shown first, NULL for
      * what is not shown. raw: the msgpack of a value that SQLite cannot hold as it is. */
     "CREATE TABLE write_row(id INTEGER PRIMARY KEY, thing INTEGER NOT NULL,"

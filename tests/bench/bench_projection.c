@@ -10,6 +10,7 @@
 #include "proto/row.h"
 #include "pure/chain.h"
 #include "shell/home.h"
+#include "store/store_clnt.h"
 #include "store/store_core.h"
 #include "store/store_lmdb.h"
 
@@ -28,7 +29,8 @@
 #define IDLE_S        10u
 
 typedef struct {
-    store_core *store;
+    store_core *store; /* the log's own, or */
+    clnt *client;      /* the process */
     uint64_t seq, records;
     event_ref *last; /* per record */
     event_id previous;
@@ -125,15 +127,19 @@ static void fill(filler *f, uint64_t events)
     append_reply out;
     for (uint64_t n = 0; n < events; n += BATCH) {
         for (unsigned i = 0; i < BATCH; i++)
-            add_event(f, i, n + i < f->records ? n + i : next_random() % f->records);
+            add_event(f, i, f->seq < f->records ? f->seq : next_random() % f->records);
         append_request req = {.rows = MSG_LIST_OF(f->rows, BATCH)};
+        if (f->client != NULL) {
+            must(store_call_append(f->client, &req, &out, NULL), "append");
+            continue;
+        }
         must(store_begin(f->store), "begin");
         must(store_append(f->store, &req, (wall_ms){1800000000000ull}, &out), "append");
         must(store_commit(f->store), "commit");
     }
 }
 
-static void fill_home(const cairn_home *home, uint64_t events, uint64_t records)
+static filler *fill_home(const cairn_home *home, uint64_t events, uint64_t records)
 {
     char dir[HOME_PATH_MAX];
     filler *f = calloc(1, sizeof *f);
@@ -158,8 +164,7 @@ static void fill_home(const cairn_home *home, uint64_t events, uint64_t records)
     line("filling the log", (double)events / (now_s() - begin), "events/s");
     store_close(&f->store);
     buf_release(&why);
-    free(f->last);
-    free(f);
+    return f;
 }
 
 /* ---- processes ---- */
@@ -225,6 +230,27 @@ static view_row ask_view(clnt *c, uint64_t min_offset, bool digest)
     return row;
 }
 
+/* Edits of records that exist: each touched stream has to be read again as a whole. */
+static void follow_edits(clnt *c, filler *f, uint64_t events)
+{
+    uint64_t edits = events / 20;
+    double begin = now_s();
+    fill(f, edits);
+    double appended = now_s();
+    (void)ask_view(c, events + edits, false);
+    line("following edits of old records", (double)edits / (now_s() - begin), "events/s");
+    line("  of that, appending them", (appended - begin) * 1000, "ms");
+    begin = now_s();
+    for (unsigned i = 0; i < 100; i++) {
+        add_event(f, 0, next_random() % f->records);
+        append_request one = {.rows = MSG_LIST_OF(f->rows, 1)};
+        append_reply out;
+        must(store_call_append(f->client, &one, &out, NULL), "append");
+        (void)ask_view(c, out.first_offset, false);
+    }
+    line("one edit, appended and on show", (now_s() - begin) * 10, "ms");
+}
+
 static void measure(clnt *c, pid_t pid, pid_t store, uint64_t events, double begin)
 {
     char path[1024], text[64];
@@ -258,7 +284,7 @@ static void measure(clnt *c, pid_t pid, pid_t store, uint64_t events, double beg
     line("idle, store", (cpu_s(store) - theirs) * 100 / IDLE_S, "% of a core");
 }
 
-static void run(const cairn_home *home, uint64_t events)
+static void run(const cairn_home *home, filler *f, uint64_t events)
 {
     char endpoint[128];
     bus b;
@@ -269,6 +295,10 @@ static void run(const cairn_home *home, uint64_t events)
     double begin = now_s();
     pid_t pid = start(home->path, "projection");
     measure(c, pid, store, events, begin);
+    home_endpoint(home, endpoint, "store", "sock");
+    f->client = clnt_new(&b, "store", endpoint);
+    follow_edits(c, f, events);
+    clnt_free(f->client);
     kill(pid, SIGTERM);
     kill(store, SIGTERM);
     waitpid(pid, NULL, 0);
@@ -296,8 +326,10 @@ int main(int argc, char **argv)
              file, bytes_str("c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c17c")),
          file);
     must(home_open(&home, path, &why), path);
-    fill_home(&home, events, records);
-    run(&home, events);
+    filler *f = fill_home(&home, events, records);
+    run(&home, f, events);
+    free(f->last);
+    free(f);
     snprintf(command, sizeof command, "rm -rf '%s'", path);
     buf_release(&why);
     return system(command) != 0;
