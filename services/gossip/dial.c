@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-#define ASK_MS   5000u
-#define RETRY_MS 500u  /* first pause; doubles up to the configured one */
-#define AGAIN_MS 300u  /* after a link that was up */
-#define ADOPT_MS 5000u /* an address whose member is linked otherwise is looked at again */
+#define ASKING_MAX 8u /* lobbies asked at one time */
+#define ASK_MS     5000u
+#define RETRY_MS   500u  /* first pause; doubles up to the configured one */
+#define AGAIN_MS   300u  /* after a link that was up */
+#define ADOPT_MS   5000u /* an address whose member is linked otherwise is looked at again */
 
 /* ---- the table ---- */
 
@@ -182,6 +183,14 @@ static bool lobby_endpoint(const dial_row *d, char out[ADDRESS_MAX_BYTES + 32])
     return true;
 }
 
+static bool too_many_asking(const gossip_shell *g)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < DIALS_MAX; i++)
+        n += g->dials[i].state == DIAL_ASKING;
+    return n >= ASKING_MAX;
+}
+
 static void ask_who(gossip_shell *g, dial_row *d)
 {
     char endpoint[ADDRESS_MAX_BYTES + 32];
@@ -258,6 +267,8 @@ static void attempt(gossip_shell *g, dial_row *d, mono_ms now)
         d->error[0] = '\0';
     } else if (d->has_key) {
         connect_to(g, d);
+    } else if (too_many_asking(g)) {
+        d->next.ms = now.ms + RETRY_MS;
     } else {
         ask_who(g, d);
     }

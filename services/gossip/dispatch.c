@@ -175,6 +175,10 @@ static void on_invite(service *s, void *self, const service_call *call, const vo
                      "only the founder and coordinators may invite: this node is neither");
         return;
     }
+    if (g->port == 0 && m->addresses.n == 0) {
+        service_fail(s, call, ERR_NOT_READY, "nobody could join: %s", g->listen_error);
+        return;
+    }
     size_t n = given_addresses(m->addresses, addresses, ADDRESSES_MAX);
     if (n == 0)
         n = listen_addresses(g, 1, addresses, ADDRESSES_MAX);
@@ -426,13 +430,24 @@ static void gossip_turn(service *s, void *self)
 static bool gossip_health(void *self, buf *state)
 {
     const gossip_shell *g = self;
-    const char *words = !g->merge_answers     ? "waiting for merge"
-                        : !g->roster_known    ? "waiting for the roster: no member has been met yet"
-                        : g->genesis.len == 0 ? "waiting for store"
-                        : g->listen_error[0] != '\0' ? g->listen_error
-                                                     : "";
-    buf_add_str(state, words);
-    return words[0] == '\0';
+    const struct {
+        bool bad;
+        const char *words;
+    } rows[] = {
+        {!g->merge_answers, "waiting for merge"},
+        {!g->roster_known, "waiting for the roster: no member has been met yet"},
+        {g->genesis.len == 0, "waiting for store"},
+        {g->wrong_key,
+         "HOME/gossip/transport.key is not the key that the dataset knows: restore it from a "
+         "backup, or remove this member and join again"},
+        {g->listen_error[0] != '\0', g->listen_error},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].bad) {
+            buf_add_str(state, rows[i].words);
+            return false;
+        }
+    return true;
 }
 
 static const service_option options[] = {

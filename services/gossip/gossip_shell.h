@@ -131,6 +131,7 @@ typedef struct gossip_shell {
     size_t n_members;
     uint64_t roster_version, writers_hash, frontier_version;
     bool roster_known; /* merge has told it, and this node is in it */
+    bool wrong_key;    /* the roster has another transport key for this node */
     bool merge_answers, asking_members;
     mono_ms members_next, members_asked, bell_next;
     intro_row intros[JOIN_INTROS_MAX];

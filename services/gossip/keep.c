@@ -94,6 +94,22 @@ err_t keep_save(gossip_shell *g)
 
 /* ---- loading ---- */
 
+/* Remembered addresses and open invitations can be spared; this node's part in the dataset cannot. */
+static err_t put_aside(gossip_shell *g, const char *path, err_t e, buf *why)
+{
+    char aside[HOME_PATH_MAX + 32];
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    memset(g->dials, 0, sizeof g->dials);
+    *g->book = (invite_book){0};
+    if (rename(path, aside) != 0) {
+        buf_addf(why, "%s is damaged (%s): remove it", path, err_text(e));
+        return e;
+    }
+    log_error("%s is damaged (%s): kept as %s; addresses and open invitations are forgotten", path,
+              err_text(e), aside);
+    return ERR_OK;
+}
+
 static err_t load_state(gossip_shell *g, buf *why)
 {
     char path[HOME_PATH_MAX + 16];
@@ -109,10 +125,7 @@ static err_t load_state(gossip_shell *g, buf *why)
     if (e == ERR_VERSION)
         buf_addf(why, "%s was written by a newer Cairn: update this one", path);
     else if (e != ERR_OK)
-        buf_addf(
-            why,
-            "%s is damaged (%s): remove it; remembered addresses and open invitations go with it",
-            path, err_text(e));
+        e = put_aside(g, path, e, why);
     return e;
 }
 

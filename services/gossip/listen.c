@@ -20,7 +20,7 @@ static bool allow(void *ctx, const char *domain, const transport_key *key, const
 {
     gossip_shell *g = ctx;
     bool ok = strcmp(domain, "lobby") == 0    ? lobby_admits(g)
-              : strcmp(domain, "member") == 0 ? key_belongs_to(g, key) != 0
+              : strcmp(domain, "member") == 0 ? g->self != 0 && key_belongs_to(g, key) != 0
                                               : false;
     if (!ok) {
         service_count(g->s, COUNT_STRANGERS, 1);

@@ -281,6 +281,7 @@ static void take_self(gossip_shell *g, const members_reply *m)
     if (own == NULL)
         return;
     g->role = own->role;
+    g->wrong_key = memcmp(own->transport.b, g->public.b, sizeof g->public.b) != 0;
     snprintf(g->name, sizeof g->name, "%s", own->name);
     if (!g->roster_known)
         log_info("this node is member %u, %s", g->self, g->name);

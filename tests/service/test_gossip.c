@@ -269,6 +269,32 @@ Test(gossip, news_are_told_without_being_asked)
     cr_assert_eq(n, 1u);
 }
 
+Test(gossip, a_damaged_state_file_is_put_aside)
+{
+    char path[HOME_PATH_MAX], aside[HOME_PATH_MAX];
+    node_link_friend();
+    rig_stop(&r);
+    rig_path(&r, path, "state");
+    rig_path(&r, aside, "state.damaged");
+    cr_assert_eq(home_write_file(path, bytes_str("\x94\x01rubbish")), ERR_OK);
+    rig_start(&r);
+    node_await_ready();
+    cr_assert_eq(access(aside, R_OK), 0);
+    node_find_port();
+    node_link_friend();
+}
+
+Test(gossip, a_transport_key_that_the_roster_does_not_know_is_said)
+{
+    health_reply health = {0};
+    uint64_t until = clock_mono().ms + RIG_MS;
+    fake_merge_member(merge, 1, "camp", 0, &stranger.key, 0);
+    do
+        rig_ask(&r, &health_request_desc, &(health_request){0}, &health);
+    while (health.ready && clock_mono().ms < until);
+    cr_assert(!health.ready && health.state.len > 40);
+}
+
 Test(gossip, merge_may_go_and_come_back)
 {
     health_reply health;

@@ -139,7 +139,7 @@ static void live(world *w, unsigned rounds)
 Test(gossip_core, random_worlds_converge_and_nothing_crosses_twice)
 {
     prop_rng rng = prop_begin("worlds");
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 60; i++) {
         world *w = world_new((prop_rng){prop_u64(&rng)}, 2 + (int)prop_below(&rng, 7));
         live(w, 8);
         cr_assert(world_converge(w, w->now_ms + 5 * MINUTE), "world %d with %d nodes", i,
@@ -174,7 +174,7 @@ Test(gossip_core, a_line_passes_everything_on_though_the_ends_never_meet)
 Test(gossip_core, forks_reach_everybody)
 {
     prop_rng rng = prop_begin("forks");
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < 50; i++) {
         world *w = world_new((prop_rng){prop_u64(&rng)}, 2 + (int)prop_below(&rng, 4));
         uint32_t e = WORLD_NONE, common = (uint32_t)prop_below(&rng, 200);
         for (uint32_t k = 0; k < common; k++)
@@ -300,7 +300,7 @@ Test(gossip_core, a_peer_that_never_delivers_costs_little_and_others_take_over)
 Test(gossip_core, a_peer_that_connects_again_is_not_pardoned)
 {
     world *w = world_with_liar("again");
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 60; i++) {
         uint32_t link = world_link_up(w, 0, 2);
         world_run(w, w->now_ms + MINUTE);
         world_link_down(w, link);
