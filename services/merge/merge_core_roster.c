@@ -220,6 +220,16 @@ static void note_sealed(merge_tip *t, const append_row *row)
     }
 }
 
+/* An own event may come back from a peer before the store has answered: then its tip has moved already. */
+static bool has_come_back(const merge_core *c, const merge_feed *f, const append_row *row)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (f->tips[i].seq >= row->seq &&
+            memcmp(f->tips[i].author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0)
+            return true;
+    return false;
+}
+
 /* Local rows move their own tips here; those of an admitted run moved when it was judged. */
 static err_t note_local(merge_core *c, const append_row *row)
 {
@@ -227,6 +237,8 @@ static err_t note_local(merge_core *c, const append_row *row)
     if (f == NULL)
         return ERR_NO_MEMORY;
     merge_tip *t = merge_tip_find(f, row->seq - 1, &row->prev);
+    if (t == NULL && has_come_back(c, f, row))
+        return ERR_OK;
     if (t == NULL) {
         t = merge_tip_add(f);
         if (t == NULL)

@@ -37,7 +37,7 @@ void merge_flight_recycle(merge_service *m, flight *f)
 {
     merge_batch_clear(&f->batch);
     f->n_idem = 0;
-    f->sent = f->again = false;
+    f->sent = f->again = f->done = false;
     f->next = m->spare;
     m->spare = f;
 }
@@ -178,6 +178,17 @@ static void fail_flight(merge_service *m, flight *f, err_t e, const char *text)
     dismiss(m, f, NULL, e, text);
 }
 
+static void settle(merge_service *m, flight *f, err_t e, const char *text,
+                   const append_reply *reply)
+{
+    unlink_flight(m, f);
+    if (e == ERR_OK)
+        commit_flight(m, f, reply);
+    else
+        fail_flight(m, f, e, text);
+    merge_flight_recycle(m, f);
+}
+
 static void on_appended(void *ctx, err_t e, const char *text, const void *reply)
 {
     flight *f = ctx;
@@ -187,12 +198,14 @@ static void on_appended(void *ctx, err_t e, const char *text, const void *reply)
             true; /* an earlier batch was lost with a store that died; it is being repeated */
         return;
     }
-    unlink_flight(m, f);
-    if (e == ERR_OK)
-        commit_flight(m, f, reply);
-    else
-        fail_flight(m, f, e, text);
-    merge_flight_recycle(m, f);
+    if (e == ERR_OK && f != m->flights) { /* the store died between a commit and its answer */
+        f->done = true;
+        f->reply = *(const append_reply *)reply;
+        return;
+    }
+    settle(m, f, e, text, reply);
+    while (m->flights != NULL && m->flights->done)
+        settle(m, m->flights, ERR_OK, NULL, &m->flights->reply);
     if (m->flights != NULL && m->flights->again)
         send_flight(m, m->flights);
 }

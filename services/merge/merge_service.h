@@ -48,6 +48,8 @@ typedef struct flight {
     size_t n_idem;
     append_request request;
     bool sent, again; /* again: refused because an earlier batch was not there yet */
+    bool done;        /* committed, but one before it is still to be answered */
+    append_reply reply;
 } flight;
 
 /* A request that has to wait until nothing is in flight. */
