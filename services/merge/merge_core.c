@@ -204,6 +204,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
     TRY(merge_roster_load(c));
     for (size_t i = 0; i < c->n_feeds; i++)
         TRY(complete_feed(c, &c->feeds[i]));
+    TRY(merge_asked(c));
     TRY(merge_roster_apply(c));
     c->overtaken |= own_feed_forked(c);
     c->loaded = true;
@@ -251,7 +252,7 @@ static void rebuild_front(merge_core *c)
     for (size_t i = 0; i < c->n_feeds; i++)
         if (c->feeds[i].n > 1)
             correct_shared(c, &c->feeds[i]);
-    c->front_stale = false;
+    c->front_stale = merge_asked(c) != ERR_OK; /* worked out again at the next question */
 }
 
 static frontier_row row_of(const frontier_entry *e)

@@ -131,22 +131,38 @@ static bool in_pending(const merge_core *c, feed_id feed, uint64_t seq, const ev
            event_id_eq(&p->ids[seq - p->first_seq], id);
 }
 
+/* NOT_FOUND is an answer. */
+static bool went_well(merge_core *c, err_t e)
+{
+    if (e != ERR_OK && e != ERR_NOT_FOUND && c->asked == ERR_OK)
+        c->asked = e;
+    return e == ERR_OK;
+}
+
+err_t merge_asked(merge_core *c)
+{
+    err_t e = c->asked;
+    c->asked = ERR_OK;
+    return e;
+}
+
 static bool view_holds(void *ctx, feed_id feed, uint64_t seq, const event_id *id)
 {
     bool held = false;
     return in_pending(ctx, feed, seq, id) ||
-           (merge_holds(ctx, feed, seq, id, &held) == ERR_OK && held);
+           (went_well(ctx, merge_holds(ctx, feed, seq, id, &held)) && held);
 }
 
 static uint64_t meet_by_walking(merge_core *c, feed_id feed, step a, step b)
 {
     stretch sa = {.n = 0}, sb = {.n = 0};
     uint64_t low = a.seq < b.seq ? a.seq : b.seq;
-    if (walk_down(c, feed, &a, low, &sa) != ERR_OK || walk_down(c, feed, &b, low, &sb) != ERR_OK)
+    if (!went_well(c, walk_down(c, feed, &a, low, &sa)) ||
+        !went_well(c, walk_down(c, feed, &b, low, &sb)))
         return 0;
     while (a.seq > 0 && a.offset != b.offset)
-        if (walk_down(c, feed, &a, a.seq - 1, &sa) != ERR_OK ||
-            walk_down(c, feed, &b, b.seq - 1, &sb) != ERR_OK)
+        if (!went_well(c, walk_down(c, feed, &a, a.seq - 1, &sa)) ||
+            !went_well(c, walk_down(c, feed, &b, b.seq - 1, &sb)))
             return 0;
     return a.seq;
 }
@@ -160,8 +176,8 @@ static uint64_t meet_held(merge_core *c, feed_id feed, uint64_t a_seq, const eve
         return 0;
     if (f->n <= 1)
         return a_seq < b_seq ? a_seq : b_seq;
-    if (locate_step(c, feed, a_seq, a, &sa) != ERR_OK ||
-        locate_step(c, feed, b_seq, b, &sb) != ERR_OK)
+    if (!went_well(c, locate_step(c, feed, a_seq, a, &sa)) ||
+        !went_well(c, locate_step(c, feed, b_seq, b, &sb)))
         return 0;
     return meet_by_walking(c, feed, sa, sb);
 }

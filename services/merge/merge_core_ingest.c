@@ -161,6 +161,7 @@ static err_t fill_batch(judging *j, uint32_t held)
     uint32_t from = j->mend ? 0 : held, last = j->verdict.sealed - 1;
     uint64_t cut = roster_cut(j->c->roster, j->run.feed, &j->author, j->run.first_seq + last,
                               &j->c->ids[last], NULL);
+    TRY(merge_asked(j->c));
     if (is_genesis(j) && cut == 0)
         cut = 1;
     if (j->run.first_seq == 1) { /* what row 1 follows depends on the key, not on the header */

@@ -150,7 +150,9 @@ static err_t revise_member(merge_core *c, member_no number, bool *any)
 {
     for (size_t i = 0; i < c->n_feeds; i++) {
         merge_feed *f = &c->feeds[i];
-        if (feed_member(f->feed) != number || !recut(c, f))
+        bool differs = feed_member(f->feed) == number && recut(c, f);
+        TRY(merge_asked(c));
+        if (!differs)
             continue;
         *any = true;
         for (uint32_t k = 0; k < f->n; k++)

@@ -63,6 +63,7 @@ struct merge_core {
     roster *roster;
     uint64_t seed;
     bool loaded, overtaken;
+    err_t asked; /* first failed question about chains: the roster's questions cannot return it */
     uint16_t incarnation;
     merge_local local[MERGE_CLASSES];
     merge_feed *feeds; /* sorted by feed */
@@ -91,6 +92,8 @@ void merge_front_changed(merge_core *c);
 
 /* merge_core_chain.c: questions about chains, asked of the store */
 chain_view merge_chain_view(merge_core *c);
+/* What went wrong in it since it was asked last; an answer given then may be wrong. */
+err_t merge_asked(merge_core *c) CAIRN_CHECK;
 err_t merge_holds(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
                   bool *held) CAIRN_CHECK;
 /* Id and offset of the ancestor at `at` of the held event (seq, id). ERR_NOT_FOUND. */
