@@ -279,6 +279,11 @@ bool sim_merge_remove(sim_world *w, int i, member_no number)
 
 /* ---- remote runs ---- */
 
+static bool is_disk(err_t e)
+{
+    return e == ERR_TIMEOUT || e == ERR_FULL || e == ERR_IO;
+}
+
 /* False when merge is busy: offer it again. */
 bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t tag)
 {
@@ -288,7 +293,7 @@ bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t t
     sim_flight *f = next_flight(w, n, JOB_INGEST);
     f->tag = tag;
     err_t e = merge_core_ingest(n->merge, sim_clock(w, n), run, peer, false, &f->batch, &f->reply);
-    if (e != ERR_OK && e != ERR_NOT_READY && e != ERR_TIMEOUT)
+    if (e != ERR_OK && e != ERR_NOT_READY && !(w->opt.disks && is_disk(e)))
         sim_fail(w, INV_MACHINE, "node %d: ingest: %s", i, err_name(e));
     n->unready |= e != ERR_OK && e != ERR_NOT_READY;
     if (e == ERR_OK && f->reply.code == ERR_GAP)
@@ -418,7 +423,7 @@ void sim_merge_commit(sim_world *w, int i)
     note_late(w, f);
     /* NOT_FOUND: it asked for what is still on its way; then it loads again, as the service does. */
     e = merge_core_committed(n->merge, &f->batch);
-    if (e != ERR_OK && e != ERR_TIMEOUT && !(e == ERR_NOT_FOUND && n->n_flights > 1))
+    if (e != ERR_OK && !(w->opt.disks && is_disk(e)) && !(e == ERR_NOT_FOUND && n->n_flights > 1))
         sim_fail(w, INV_MACHINE, "node %d: committed: %s", i, err_name(e));
     n->unready |= e != ERR_OK;
     if (sim_plant != SIM_PLANT_EARLY_ACK)

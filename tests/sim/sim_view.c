@@ -30,13 +30,22 @@ static bool understood(const stored_row *row, event_view *v)
            !v->opaque;
 }
 
+/* A removal that lists forks may void references in any stream; every other one only changes verdicts, and those are
+ * announced. */
+static bool voids_references(const event_view *v)
+{
+    static roster_lists_room room;
+    roster_event r;
+    return bytes_is(v->category, ROSTER_CATEGORY) && bytes_is(v->kind, ROSTER_KIND_REMOVE) &&
+           roster_event_read(ROSTER_EV_REMOVE, v->payload, &room, &r) == ERR_OK && r.n_forks > 0;
+}
+
 static void touch(sim_world *w, sim_node *n, const event_view *v)
 {
     uint32_t s = sim_stream_of(w, v->category, v->stream);
     if (s != SIM_NONE)
         n->view.touched[s] = true;
-    /* A removal may void references anywhere. */
-    if (bytes_is(v->category, ROSTER_CATEGORY))
+    if (voids_references(v))
         memset(n->view.touched, true, sizeof n->view.touched);
 }
 
@@ -147,12 +156,23 @@ bool sim_view_fold(sim_world *w, int i, uint32_t stream, sim_fold_fn *each, void
     return ok;
 }
 
+/* As in view_put.c: what writes nothing is no record. */
+static bool is_record(const record_state *s)
+{
+    for (uint32_t k = 0; k < s->n_counting; k++)
+        if (s->events[k].n_writes > 0)
+            return true;
+    return false;
+}
+
 static void take_line(sim_world *w, int i, uint32_t stream, const record_state *s,
                       const refs_event *events, void *arg)
 {
     buf *out = arg;
     (void)i;
     (void)events;
+    if (!is_record(s))
+        return;
     if (record_export(s, bytes_str(w->stream[stream].category), bytes_str(w->stream[stream].name),
                       out) != ERR_OK)
         sim_fail(w, INV_MACHINE, "a record cannot be exported");
