@@ -8,9 +8,8 @@
 #include "projection/touched.h"
 #include "store/store_clnt.h"
 
-#define SILENT_MS                                                                                  \
-    5000u /* a store that has said nothing for so long is missing: clnt repeats every 2 s */
-#define LONG_POLL_MS 1500u /* shorter than that repeat, else every poll would be asked twice */
+#define SILENT_MS    5000u /* a store that says nothing for so long is missing */
+#define LONG_POLL_MS 1500u /* below the 2 s of clnt's repeat, else each would be asked twice */
 #define RETRY_MS     2000u /* after trouble */
 #define READS_MAX    64u   /* streams asked for at once */
 #define TARGETS_MAX  16u   /* stretches of changed rows asked for at once */

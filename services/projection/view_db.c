@@ -1,6 +1,7 @@
 #include "projection/view_db_impl.h"
 
 #include "projection/view_schema.h"
+#include "shell/clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUSY_MS          2000
+#define BUSY_MS          250    /* somebody writes into our file: tried again later */
 #define CHECKPOINT_PAGES "8192" /* 32 MiB: a page that many batches touch is copied back once */
 #define CACHE_KIB        "16384"
 #define STALE_MAX_BYTES  (VIEW_FORMS_MAX * (CATEGORY_MAX_BYTES + 1))
@@ -213,6 +214,8 @@ static err_t create_in(view_db *db, const dataset_id *dataset)
     TRY(view_exec(db, view_schema_tables));
     TRY(view_exec(db, view_schema_views));
     TRY(view_db_set_fact(db, "schema", VIEW_SCHEMA_VERSION));
+    db->salt = random_u64();
+    TRY(view_db_set_fact(db, "salt", db->salt));
     return set_dataset(db, dataset);
 }
 
@@ -262,6 +265,7 @@ static err_t open_in(view_db *db, const dataset_id *dataset)
         int rc = sqlite3_errcode(db->sql) & 0xff;
         return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? ERR_DAMAGED : ERR_FOREIGN_DB;
     }
+    db->salt = view_db_fact(db, "salt");
     db->at = (view_position){view_db_fact(db, "epoch"), view_db_fact(db, "offset"),
                              view_db_fact(db, "prefix")};
     return ERR_OK;

@@ -56,6 +56,7 @@ struct view_db {
     bool building, in_batch;
     buf newest; /* while building: form, NUL and id of the record put last */
     view_form_delta delta;
+    uint64_t salt; /* of hashes: who writes events cannot make two of them agree */
     view_thing_slot *things;
     buf stale; /* forms whose wide view must be made anew: names, each with a NUL */
     buf text;

@@ -10,9 +10,9 @@ _Static_assert(VIEW_WHAT_FIELD == RECORD_FIELD, "write_row.what follows record_w
 
 /* ---- names of things ---- */
 
-static uint64_t thing_hash(bytes form, record_what what, bytes name)
+static uint64_t thing_hash(const view_db *db, bytes form, record_what what, bytes name)
 {
-    uint64_t h = XXH3_64bits_withSeed(name.p, name.len, (uint64_t)what);
+    uint64_t h = XXH3_64bits_withSeed(name.p, name.len, db->salt + (uint64_t)what);
     h = XXH3_64bits_withSeed(form.p, form.len, h);
     return h != 0 ? h : 1;
 }
@@ -40,10 +40,10 @@ static err_t find_thing(view_db *db, bytes form, record_what what, bytes name, i
     return rc == SQLITE_DONE ? ERR_NOT_FOUND : view_sql_err(rc);
 }
 
-/* The number of a thing. A cached hash stands for its name: 64 bits, and a name is only as strong as this file. */
+/* The number of a thing. In the cache a salted hash stands for its name. */
 static err_t thing_of(view_db *db, bytes form, record_what what, bytes name, int64_t *out)
 {
-    uint64_t h = thing_hash(form, what, name);
+    uint64_t h = thing_hash(db, form, what, name);
     view_thing_slot *slot = &db->things[h & (THINGS_CACHED - 1)];
     if (slot->hash == h) {
         *out = slot->thing;
@@ -223,7 +223,7 @@ static uint64_t sum_of(const view_db *db, const record_state *s, uint32_t i)
                           (uint64_t)issue_of(s, w, db->rank[i] != RECORD_NONE),
                       o != NULL ? (uint64_t)o->ref.feed << 32 ^ o->ref.seq : 0,
                       o != NULL ? o->stamp.wall_ms : 0};
-    uint64_t h = XXH3_64bits(key, sizeof key);
+    uint64_t h = XXH3_64bits_withSeed(key, sizeof key, db->salt);
     h = XXH3_64bits_withSeed(w->value.p, valued ? w->value.len : 0, h);
     h = XXH3_64bits_withSeed(e->by.p, e->by.len, h);
     h = XXH3_64bits_withSeed(e->why.p, e->why.len, h);

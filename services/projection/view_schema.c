@@ -15,7 +15,8 @@ const char *const view_schema_tables =
     "CREATE TABLE thing(thing INTEGER PRIMARY KEY, form TEXT NOT NULL, what INTEGER NOT NULL,"
     " name TEXT NOT NULL, UNIQUE(form, what, name));"
     /* issues = conflicts + unseen; feed is that of the event that created it; line is the canonical
-     * line, which is JSON (sums: of each of its write rows, to find those that a refold changes): line ->> '$.fields.name[0].value' is the value shown first. */
+     * line, which is JSON: line ->> '$.fields.name[0].value' is the value shown first. sums: one
+     * per write row, to find those that a refold changes. */
     "CREATE TABLE record_row(rec INTEGER PRIMARY KEY, form TEXT NOT NULL, record TEXT NOT NULL,"
     " events INTEGER NOT NULL, conflicts INTEGER NOT NULL, unseen INTEGER NOT NULL,"
     " issues INTEGER NOT NULL, anomalies INTEGER NOT NULL, deleted INTEGER NOT NULL,"
