@@ -156,6 +156,35 @@ Test(projection, waits_for_the_offset_asked_for)
     world_end(&w);
 }
 
+typedef struct {
+    unsigned refused;
+    bool enough;
+} refusals;
+
+static void count_refusal(void *ctx, err_t e, const char *text, const void *reply)
+{
+    refusals *r = ctx;
+    (void)text;
+    (void)reply;
+    cr_assert(e == ERR_BUSY || e == ERR_STOPPING, "%s", err_name(e));
+    r->refused += e == ERR_BUSY;
+    r->enough = r->refused == 44;
+}
+
+Test(projection, lets_only_so_many_wait)
+{
+    world w;
+    world_begin(&w);
+    refusals r = {0};
+    forms_request never = {.min_offset = 1000000};
+    for (unsigned i = 0; i < 300; i++)
+        cr_assert_eq(clnt_send(w.rig.clnt, &forms_request_desc, &never, RIG_MS, count_refusal, &r),
+                     ERR_OK);
+    rig_await(&w.rig, &r.enough);
+    world_end(&w);
+    cr_assert_eq(r.refused, 44);
+}
+
 /* ---- what must not stop it ---- */
 
 Test(projection, shows_what_is_malformed_and_goes_on)
