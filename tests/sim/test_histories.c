@@ -2,7 +2,7 @@
  * everything that the simulator can do to a node. CAIRN_SEED shifts them. */
 #include "tests/sim/sim_suite.h"
 
-#define HISTORIES 220u
+#define HISTORIES 200u
 
 int main(void)
 {
