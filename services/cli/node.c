@@ -20,9 +20,29 @@ int node_fail(const char *fmt, ...)
     return 1;
 }
 
-static bool fail_words(const buf *why)
+static void fail_words(const buf *why)
 {
     node_fail("%.*s", (int)why->len, why->len > 0 ? (const char *)why->p : "");
+}
+
+static bool open_parts(node *n, const char *given, bool need_dataset)
+{
+    if (crypto_start() != ERR_OK) {
+        buf_add_str(&n->words, "libsodium cannot start: no randomness on this machine");
+        return false;
+    }
+    if (home_open(&n->home, given, &n->words) != ERR_OK)
+        return false;
+    if (need_dataset && !n->home.has_dataset) {
+        buf_addf(&n->words,
+                 "there is no dataset in %s: run `cairn init` or `cairn join` first, or name "
+                 "another --home",
+                 n->home.path);
+        return false;
+    }
+    if (bus_init(&n->bus, n->home.has_dataset ? &n->home.dataset : NULL) == ERR_OK)
+        return true;
+    buf_add_str(&n->words, err_text(ERR_NO_MEMORY));
     return false;
 }
 
@@ -30,23 +50,11 @@ bool node_open(node *n, const char *given, bool need_dataset)
 {
     *n = (node){0};
     buf_init(&n->words, 1024);
-    if (crypto_start() != ERR_OK) {
-        buf_add_str(&n->words, "libsodium cannot start: no randomness on this machine");
-        return fail_words(&n->words);
-    }
-    if (home_open(&n->home, given, &n->words) != ERR_OK)
-        return fail_words(&n->words);
-    if (need_dataset && !n->home.has_dataset) {
-        buf_addf(&n->words,
-                 "there is no dataset in %s: run `cairn init` or `cairn join` first, or name "
-                 "another --home",
-                 n->home.path);
-        return fail_words(&n->words);
-    }
-    if (bus_init(&n->bus, n->home.has_dataset ? &n->home.dataset : NULL) == ERR_OK)
+    if (open_parts(n, given, need_dataset))
         return true;
-    buf_add_str(&n->words, err_text(ERR_NO_MEMORY));
-    return fail_words(&n->words);
+    fail_words(&n->words);
+    buf_release(&n->words);
+    return false;
 }
 
 void node_close(node *n)
