@@ -147,7 +147,7 @@ static bool take_stamp(void *arg, const stored_row *row)
     event_view v;
     if (!event_id_eq(&row->id, &t->id) || event_parse(row->body, &v) != ERR_OK)
         return true;
-    t->wall_ms = v.stamp.wall_ms;
+    t->stamp = v.stamp;
     return true;
 }
 
@@ -195,6 +195,19 @@ static bool own_feed_forked(const merge_core *c)
     return false;
 }
 
+/* The persisted clock can be older than our own newest event: appends that were repeated after a crash of the store
+ * bring theirs along in another order. */
+static void clock_not_before_own(merge_core *c)
+{
+    for (size_t i = 0; i < c->n_feeds; i++) {
+        const merge_feed *f = &c->feeds[i];
+        for (uint32_t k = 0; feed_member(f->feed) == c->identity.self && k < f->n; k++)
+            if (hlc_cmp(c->clock.last, f->tips[k].stamp) < 0 &&
+                memcmp(f->tips[k].author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0)
+                c->clock.last = f->tips[k].stamp;
+    }
+}
+
 err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
 {
     c->loaded = false;
@@ -205,6 +218,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
     for (size_t i = 0; i < c->n_feeds; i++)
         TRY(complete_feed(c, &c->feeds[i]));
     TRY(merge_asked(c));
+    clock_not_before_own(c);
     TRY(merge_roster_apply(c));
     c->overtaken |= own_feed_forked(c);
     c->loaded = true;
@@ -305,8 +319,8 @@ static void add_activity(const merge_core *c, member_row *row)
             if (memcmp(f->tips[k].author.b, row->key.b, sizeof row->key.b) != 0)
                 continue;
             most = f->tips[k].sealed_seq > most ? f->tips[k].sealed_seq : most;
-            row->last_wall_ms =
-                f->tips[k].wall_ms > row->last_wall_ms ? f->tips[k].wall_ms : row->last_wall_ms;
+            if (f->tips[k].stamp.wall_ms > row->last_wall_ms)
+                row->last_wall_ms = f->tips[k].stamp.wall_ms;
         }
         row->events += most;
     }

@@ -287,7 +287,7 @@ static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
         note_sealed(t, row);
         if (!same_chain_goes_on(b, i) && (row->flags & ROW_ERASED) == 0 &&
             event_parse(row->body, &v) == ERR_OK)
-            t->wall_ms = v.stamp.wall_ms;
+            t->stamp = v.stamp;
         t->cut = t->sealed_seq > t->cut ? t->sealed_seq : t->cut;
     }
     roster_stored(c->roster, row->feed, row->seq, &row->id);

@@ -19,7 +19,7 @@ typedef struct {
     event_id sealed_id;
     uint64_t cut; /* newest seq of this branch that counts by the roster of now */
     member_key author;
-    uint64_t wall_ms; /* stamp of the newest event, 0 while unknown */
+    hlc_stamp stamp; /* of the newest event, zero while unknown */
 } merge_tip;
 
 typedef struct {
