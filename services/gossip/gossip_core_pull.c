@@ -141,8 +141,8 @@ static void start(gossip_core *c, gossip_link *l, gossip_flight *f, const reconc
                          .step = STEP_FIRST,
                          .own_ms = now.ms};
     if (w->listed && longest_held(c, w->feed) >= w->tip_seq) {
-        /* Missing in the middle of what is held, like a damaged row: only that stretch. */
-        f->begin = w->tip_seq - 1;
+        /* Missing in the middle of what is held: the event itself, or damaged rows before it, at most a sealed stretch. */
+        f->begin = w->tip_seq > SEAL_MAX_EVENTS ? w->tip_seq - SEAL_MAX_EVENTS : 0;
         after = any_id;
         f->guess = f->begin > 0;
     }

@@ -292,6 +292,26 @@ static void load(merge_service *m, const store_hello_reply *hello)
     service_ring(m->s, merge_core_frontier_version(m->core));
 }
 
+/* What is damaged becomes wanted from peers; what is mended no longer is. */
+static void on_damage(void *ctx, err_t e, const char *text, const void *reply)
+{
+    merge_service *m = ctx;
+    (void)text;
+    if (e != ERR_OK || !m->ready || m->reload)
+        return;
+    const damage_reply *damage = reply;
+    if (merge_core_damaged(m->core, damage->rows) == ERR_OK)
+        service_ring(m->s, merge_core_frontier_version(m->core));
+}
+
+void merge_ask_damage(merge_service *m)
+{
+    err_t e = clnt_send(m->store, &damage_request_desc, &(damage_request){0}, HELLO_WAIT_MS,
+                        on_damage, m);
+    if (e != ERR_OK)
+        log_debug("damage: %s", err_text(e)); /* asked again with the next hello */
+}
+
 static void on_hello(void *ctx, err_t e, const char *text, const void *reply)
 {
     merge_service *m = ctx;
@@ -306,7 +326,10 @@ static void on_hello(void *ctx, err_t e, const char *text, const void *reply)
         return;
     }
     m->store_state = hello->state;
+    bool ask = hello->damaged > 0 || m->mend; /* once more after the last row was mended */
     m->mend = hello->damaged > 0;
+    if (ask && m->ready)
+        merge_ask_damage(m);
     if (!m->ready || (m->reload && m->n_flights == 0 && m->open == NULL))
         load(m, hello);
     else

@@ -47,6 +47,7 @@ void merge_core_free(merge_core *c)
     free(c->wanted_rows);
     free(c->ids);
     frontier_release(&c->wanted);
+    frontier_release(&c->mend);
     merge_kept_free(c);
     roster_free(&c->roster);
     crypto_wipe(&c->identity.signer, sizeof c->identity.signer);
@@ -281,9 +282,10 @@ void merge_core_frontier(merge_core *c, frontier_reply *out)
         c->front_rows[i] = row_of(&c->front.at[i]);
     size_t n = 0;
     if (c->roster != NULL && roster_wanted(c->roster, &c->wanted) == ERR_OK)
-        n = c->wanted.n < WANTED_MAX ? c->wanted.n : WANTED_MAX;
-    for (size_t i = 0; i < n; i++)
-        c->wanted_rows[i] = row_of(&c->wanted.at[i]);
+        for (size_t i = 0; i < c->wanted.n && n < WANTED_MAX - MEND_WANTS_MAX; i++)
+            c->wanted_rows[n++] = row_of(&c->wanted.at[i]);
+    for (size_t i = 0; i < c->mend.n && n < WANTED_MAX; i++)
+        c->wanted_rows[n++] = row_of(&c->mend.at[i]);
     *out = (frontier_reply){.version = c->front_version,
                             .events = c->events,
                             .entries = MSG_LIST_OF(c->front_rows, c->front.n),

@@ -93,6 +93,9 @@ err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, mer
  * can be: see merge_core_released. With `mend`, events already held are passed on too, so that damaged copies heal. */
 err_t merge_core_ingest(merge_core *c, wall_ms now, bytes encoded, member_no peer, bool mend,
                         merge_batch *b, ingest_reply *out) CAIRN_CHECK;
+/* Rows that the store has found damaged (damage_reply.rows): their stretches become wanted in the frontier until this
+ * is called without them. */
+err_t merge_core_damaged(merge_core *c, msg_list rows) CAIRN_CHECK;
 /* Takes out a kept run whose predecessor has arrived: an owned copy in `run` (released by the caller); false if none. */
 bool merge_core_released(merge_core *c, buf *run, member_no *peer);
 

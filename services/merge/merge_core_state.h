@@ -6,6 +6,7 @@
 #include "proto/event.h"
 #include "proto/row.h"
 
+#define MEND_WANTS_MAX   256u
 #define MERGE_CLASSES    3u
 #define MERGE_KEYS_MAX   8u  /* chains under one number that are told apart */
 #define MERGE_PLACES_MAX 64u /* events at one (feed, seq) */
@@ -75,7 +76,7 @@ struct merge_core {
     uint64_t front_version, events;
     frontier_row *front_rows;
     frontier_row *wanted_rows;
-    frontier wanted;
+    frontier wanted, mend; /* by removals; because of damage */
     kept_run *kept;
     size_t kept_bytes, kept_runs;
     refusal_row refusals[REFUSALS_MAX];

@@ -166,6 +166,8 @@ static void commit_flight(merge_service *m, flight *f, const append_reply *reply
         m->reload = true;
     dismiss(m, f, reply, ERR_OK, NULL);
     service_count(m->s, COUNT_BATCHES, 1);
+    if (m->mend && !f->batch.local)
+        merge_ask_damage(m); /* it may have mended some */
     service_ring(m->s, merge_core_frontier_version(m->core));
 }
 

@@ -100,6 +100,8 @@ void merge_launch_for(merge_service *m, flight *f, const service_call *call, wai
 void merge_change_members(merge_service *m, const service_call *call, const void *msg);
 
 /* dispatch.c */
+/* Has the store name its damaged rows, so that peers are asked for them. */
+void merge_ask_damage(merge_service *m);
 extern const service_def merge_def;
 
 /* merge_init.c: --init-key, --init-dataset, --init-member. */
