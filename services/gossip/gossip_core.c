@@ -330,10 +330,13 @@ err_t gossip_roster(gossip_core *c, const member_no *writers, size_t n, mono_ms 
     return ERR_OK;
 }
 
+/* Events of the roster are written to routine feeds: a founder's bulk import holds nobody up. */
 bool gossip_is_roster(void *core, feed_id feed)
 {
     const gossip_core *c = core;
     member_no m = feed_member(feed);
+    if (feed_class_of(feed) != CLASS_ROUTINE)
+        return false;
     return m == 1 ||
            (c->n_writers > 0 && bsearch(&m, c->writers, c->n_writers, sizeof m, by_member) != NULL);
 }
