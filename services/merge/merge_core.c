@@ -197,13 +197,14 @@ static bool own_feed_forked(const merge_core *c)
 }
 
 /* The persisted clock can be older than our own newest event: appends that were repeated after a crash of the store
- * bring theirs along in another order. */
+ * bring theirs along in another order. What we wrote under a clock that was far ahead does not count (pure/hlc.h). */
 static void clock_not_before_own(merge_core *c)
 {
+    uint64_t most = c->clock.last.wall_ms + CLOCK_DRAG_MAX_MS;
     for (size_t i = 0; i < c->n_feeds; i++) {
         const merge_feed *f = &c->feeds[i];
         for (uint32_t k = 0; feed_member(f->feed) == c->identity.self && k < f->n; k++)
-            if (hlc_cmp(c->clock.last, f->tips[k].stamp) < 0 &&
+            if (hlc_cmp(c->clock.last, f->tips[k].stamp) < 0 && f->tips[k].stamp.wall_ms <= most &&
                 memcmp(f->tips[k].author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0)
                 c->clock.last = f->tips[k].stamp;
     }
