@@ -34,6 +34,7 @@ void peer_leave(gossip_peer *p)
 void peer_release(gossip_peer *p)
 {
     peer_leave(p);
+    buf_release(&p->asked_body);
 }
 
 void peer_connect(gossip_peer *p, const char *address, const transport_key *server)
@@ -53,18 +54,34 @@ void peer_connect(gossip_peer *p, const char *address, const transport_key *serv
     cr_assert_eq(zmq_connect(p->socket, endpoint), 0);
 }
 
-void peer_say(gossip_peer *p, const msg_desc *desc, const void *msg)
+static void say_again(gossip_peer *p)
 {
-    cr_assert_eq(bus_send(p->bus, p->socket, NULL, desc, desc->role == MSG_REQUEST ? 1 : 0, msg),
+    cr_assert_eq(bus_send_body(p->bus, p->socket, NULL, p->asked->id, 1, buf_view(&p->asked_body)),
                  ERR_OK);
 }
 
-static void wait_for(void *socket, uint64_t until_ms)
+void peer_say(gossip_peer *p, const msg_desc *desc, const void *msg)
+{
+    p->asked = desc->role == MSG_REQUEST ? desc : NULL;
+    if (p->asked == NULL) {
+        cr_assert_eq(bus_send(p->bus, p->socket, NULL, desc, 0, msg), ERR_OK);
+        return;
+    }
+    buf_release(&p->asked_body);
+    buf_init(&p->asked_body, MESSAGE_MAX_BYTES);
+    cr_assert_eq(msg_encode(desc, msg, &p->asked_body), ERR_OK);
+    say_again(p);
+}
+
+/* A connection may be lost on a busy machine, and a request with it. */
+static void wait_for(gossip_peer *p, void *socket, uint64_t until_ms)
 {
     uint64_t now = clock_mono().ms;
     zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
     cr_assert(now < until_ms, "what was waited for did not come");
-    (void)zmq_poll(&item, 1, (long)(until_ms - now));
+    if (zmq_poll(&item, 1, until_ms - now < 2000 ? (long)(until_ms - now) : 2000) == 0 &&
+        socket == p->socket && p->asked != NULL)
+        say_again(p);
 }
 
 err_t peer_answer(gossip_peer *p, const msg_desc *desc, void *msg)
@@ -74,7 +91,7 @@ err_t peer_answer(gossip_peer *p, const msg_desc *desc, void *msg)
         forget(p);
         err_t e = bus_recv(p->socket, false, &p->frame);
         if (e == ERR_NOT_FOUND) {
-            wait_for(p->socket, until);
+            wait_for(p, p->socket, until);
             continue;
         }
         cr_assert_eq(e, ERR_OK);
@@ -115,7 +132,7 @@ int peer_await(gossip_peer *p, int events)
         uint8_t head[64], address[256];
         uint16_t event;
         if (zmq_recv(p->monitor, head, sizeof head, ZMQ_DONTWAIT) < 6) {
-            wait_for(p->monitor, until);
+            wait_for(p, p->monitor, until);
             continue;
         }
         (void)zmq_recv(p->monitor, address, sizeof address, 0);

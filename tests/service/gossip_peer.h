@@ -12,6 +12,9 @@ typedef struct {
     transport_key key;
     bus_frame frame; /* what the last message borrows */
     bool has_frame;
+    const msg_desc *
+        asked; /* the request that waits for its answer; kept to be repeated, as every client does */
+    buf asked_body;
 } gossip_peer;
 
 /* A key of its own, made from `seed`. Connects to nobody yet. */
