@@ -187,7 +187,7 @@ static int report(import *im, bool whole)
                     "iso)\n",
                     (unsigned long long)im->undated, cmdline_get(im->line, "at"));
     }
-    if (!whole && im->infer != NULL)
+    if (!whole)
         return node_fail("the import stopped; run it again to go on where it stopped");
     return whole && im->broken == 0 ? 0 : 1;
 }
@@ -205,7 +205,7 @@ static int run(import *im)
         return node_fail("out of memory");
     progress_init(&im->progress, im->size, cmdline_has(im->line, "quiet"));
     bool whole = walk(im, import_row) && import_batch_flush(im->batch);
-    return report(im, whole);
+    return im->infer != NULL ? report(im, whole) : 1; /* no usable header: that has been said */
 }
 
 int cmd_import(const cmdline *c)
