@@ -39,17 +39,6 @@ static idem_op *find_idem(const merge_service *m, bytes key)
     return NULL;
 }
 
-static void end_idem(merge_service *m, idem_op *op)
-{
-    for (idem_op **at = &m->idem; *at != NULL; at = &(*at)->next)
-        if (*at == op) {
-            *at = op->next;
-            break;
-        }
-    buf_release(&op->body);
-    free(op);
-}
-
 static void reply_known(merge_service *m, const idem_op *op, const idem_reply *known)
 {
     emitted_row *rows = calloc(known->refs.n, sizeof *rows);
@@ -81,7 +70,7 @@ static void on_looked_up(void *ctx, err_t e, const char *text, const void *reply
         reply_known(m, op, known);
     for (size_t i = 0; e != ERR_OK && i < op->n_calls; i++)
         service_fail(m->s, &op->calls[i], e, "%s", text);
-    end_idem(m, op);
+    merge_drop_idem(m, op);
 }
 
 static void look_up(merge_service *m, const service_call *call, const emit_request *in)
@@ -156,7 +145,7 @@ static void run_emit(merge_service *m, const service_call *call, const emit_requ
         for (size_t i = 1; op != NULL && i < op->n_calls; i++)
             service_fail(m->s, &op->calls[i], e, "%.*s", (int)why.len, (const char *)why.p);
         if (op != NULL)
-            end_idem(m, op);
+            merge_drop_idem(m, op);
     }
     buf_release(&why);
 }

@@ -37,25 +37,16 @@ static void refuse(judging *j, err_t e, uint32_t from_index)
 
 /* ---- whose is it, and does it follow what is held? ---- */
 
-/* The founder's key comes out of the genesis event itself, which must make the dataset id. */
+/* Before anybody is known, only the genesis event itself says whose chain begins here. */
 static size_t genesis_keys(const judging *j, member_key *keys)
 {
     run_iter it = run_items(&j->run);
     run_item item;
     event_view v;
-    roster_event ev;
-    roster_kind kind;
-    static roster_lists_room room;
-    dataset_id made;
     if (j->run.feed != ROSTER_FOUNDER_FEED || j->run.first_seq != 1 || !run_next(&it, &item) ||
         item.erased || event_parse(item.data, &v) != ERR_OK || !merge_is_roster_event(&v) ||
-        !roster_kind_of(v.kind, &kind) || kind != ROSTER_EV_GENESIS ||
-        roster_event_read(kind, v.payload, &room, &ev) != ERR_OK)
+        merge_genesis_author(j->c, &v, &keys[0]) != ERR_OK)
         return 0;
-    chain_genesis_id(&made, &ev.key, v.head, v.tail);
-    if (memcmp(made.b, j->c->identity.dataset.b, sizeof made.b) != 0)
-        return 0;
-    keys[0] = ev.key;
     return 1;
 }
 

@@ -31,7 +31,7 @@ typedef struct {
     err_t e;
 } folding;
 
-static err_t genesis_author(const merge_core *c, const event_view *v, member_key *out)
+err_t merge_genesis_author(const merge_core *c, const event_view *v, member_key *out)
 {
     static roster_lists_room room;
     roster_event ev;
@@ -54,7 +54,7 @@ static bool fold_row(void *arg, const stored_row *row)
         return true;
     err_t e = merge_author_of(f->c, row->feed, row->seq, &row->id, &author);
     if (e == ERR_NOT_MEMBER && row->feed == ROSTER_FOUNDER_FEED && row->seq == 1)
-        e = genesis_author(f->c, &v, &author);
+        e = merge_genesis_author(f->c, &v, &author);
     if (e == ERR_OK)
         e = merge_roster_fold(f->c, row->feed, row->seq, &row->id, &author, &v);
     if (e != ERR_OK && e != ERR_NOT_MEMBER && e != ERR_DATASET) {
@@ -161,15 +161,10 @@ static err_t revise_member(merge_core *c, member_no number, bool *any)
     return ERR_OK;
 }
 
-typedef struct {
-    merge_core *c;
-} refreshing;
-
 /* The store moved its frontier entries along with the verdicts. */
 static bool refresh_tip(void *arg, const tip_row *row)
 {
-    refreshing *r = arg;
-    merge_tip *t = merge_tip_find(merge_feed_find(r->c, row->feed), row->seq, &row->id);
+    merge_tip *t = merge_tip_find(merge_feed_find(arg, row->feed), row->seq, &row->id);
     if (t != NULL) {
         t->sealed_seq = row->sealed_seq;
         t->sealed_id = row->sealed_id;
@@ -179,8 +174,7 @@ static bool refresh_tip(void *arg, const tip_row *row)
 
 err_t merge_refresh_sealed(merge_core *c)
 {
-    refreshing r = {c};
-    TRY(c->io.tips(c->io.ctx, refresh_tip, &r));
+    TRY(c->io.tips(c->io.ctx, refresh_tip, c));
     merge_front_changed(c);
     return ERR_OK;
 }
@@ -199,11 +193,6 @@ err_t merge_roster_apply(merge_core *c)
 }
 
 /* ---- after a commit ---- */
-
-static const append_row *row_at(const merge_batch *b, size_t i)
-{
-    return &b->rows[i];
-}
 
 static bool same_chain_goes_on(const merge_batch *b, size_t i)
 {
@@ -278,7 +267,7 @@ static err_t fold_row_of(merge_core *c, const merge_batch *b, const append_row *
 
 static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
 {
-    const append_row *row = row_at(b, i);
+    const append_row *row = &b->rows[i];
     event_view v;
     if (b->local)
         TRY(note_local(c, row));

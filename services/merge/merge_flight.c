@@ -65,7 +65,7 @@ static waiter *add_waiter(flight *f, const service_call *call)
 
 /* ---- answers ---- */
 
-static void drop_idem(merge_service *m, idem_op *op)
+void merge_drop_idem(merge_service *m, idem_op *op)
 {
     for (idem_op **at = &m->idem; *at != NULL; at = &(*at)->next)
         if (*at == op) {
@@ -130,7 +130,7 @@ static void dismiss(merge_service *m, flight *f, const append_reply *reply, err_
         for (size_t i = 1; reply == NULL && w->idem != NULL && i < w->idem->n_calls; i++)
             service_fail(m->s, &w->idem->calls[i], e, "%s", text);
         if (w->idem != NULL)
-            drop_idem(m, w->idem);
+            merge_drop_idem(m, w->idem);
         free(w);
     }
 }
@@ -291,7 +291,7 @@ void merge_accept_emit(merge_service *m, const service_call *call, const emit_re
         service_fail(m->s, call, e != ERR_OK ? e : ERR_NO_MEMORY, why.len > 0 ? "%.*s" : NULL,
                      (int)why.len, (const char *)why.p);
         if (idem != NULL)
-            drop_idem(m, idem);
+            merge_drop_idem(m, idem);
     } else {
         w->kind = WAIT_EMIT;
         w->first = first;
@@ -455,7 +455,7 @@ void merge_flights_free(merge_service *m)
         merge_flight_recycle(m, f);
     }
     while (m->idem != NULL)
-        drop_idem(m, m->idem);
+        merge_drop_idem(m, m->idem);
     while (m->spare != NULL) {
         flight *f = m->spare;
         m->spare = f->next;

@@ -87,6 +87,8 @@ void merge_accept_emit(merge_service *m, const service_call *call, const emit_re
 void merge_exclusive(merge_service *m, const service_call *call, const void *msg);
 void merge_run_exclusive(merge_service *m, const service_call *call, const void *msg);
 void merge_ingest_now(merge_service *m, const service_call *call, bytes run, member_no peer);
+/* Takes a finished emit off the list of those under way. */
+void merge_drop_idem(merge_service *m, idem_op *op);
 void merge_flights_free(merge_service *m);
 bool merge_must_wait(const merge_service *m);
 
