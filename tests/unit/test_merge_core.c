@@ -183,6 +183,27 @@ Test(merge_core, references_to_the_own_feed_are_distances)
     break_camp(&a, &b, &c);
 }
 
+Test(merge_core, a_run_with_a_seal_at_every_event_keeps_them_all)
+{
+    merge_node a, b, c;
+    rows_reply rows;
+    stored_row row;
+    unsigned sealed = 0;
+    camp(&a, &b, &c);
+    for (int i = 0; i < 300; i++)
+        merge_node_emit(&b, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    merge_node_pull(&a, &b);
+    read_feed_request req = {.feed = 2, .from_seq = 1, .to_seq = 300, .max = 300};
+    cr_assert_eq(store_read_feed(a.store, &req, &rows), ERR_OK);
+    while (msg_list_next(&stored_row_desc, &rows.rows, &row))
+        sealed += row.seal.len == SEAL_BYTES;
+    cr_assert_eq(sealed, 300);
+    merge_node_restart(&a);
+    cr_assert_eq(merge_node_events(&a), 303,
+                 "the frontier after a restart is what the store has under seals");
+    break_camp(&a, &b, &c);
+}
+
 Test(merge_core, the_roster_is_not_written_by_hand)
 {
     merge_node a, b, c;
