@@ -160,25 +160,29 @@ static void write_json(buf *b, const write_row *w)
     out_end(b, '}');
 }
 
-static void writes_json(buf *b, const char *name, msg_list list)
+/* Writes n of the list, or as many as are left; what follows them stays in the list. */
+static void writes_json(buf *b, const char *name, msg_list *list, size_t n)
 {
     write_row w;
     out_begin(b, name, '[');
-    while (msg_list_next(&write_row_desc, &list, &w))
+    while (n-- > 0 && msg_list_next(&write_row_desc, list, &w))
         write_json(b, &w);
     out_end(b, ']');
 }
 
 static void record_json(view *v, const record_reply *r)
 {
+    msg_list writes = r->writes, anomalies = r->anomalies;
     out_open(&v->json);
     out_str(&v->json, "form", r->form);
     out_str(&v->json, "record", r->record);
     out_bool(&v->json, "deleted", r->deleted);
     out_u64(&v->json, "events", r->events);
     out_u64(&v->json, "conflicts", r->conflicts);
-    writes_json(&v->json, "writes", r->writes);
-    writes_json(&v->json, "anomalies", r->anomalies);
+    writes_json(&v->json, "writes", &writes, r->live);
+    writes_json(&v->json, "history", &writes, SIZE_MAX);
+    out_bool(&v->json, "more_history", r->more);
+    writes_json(&v->json, "anomalies", &anomalies, SIZE_MAX);
     out_close(&v->json);
 }
 
@@ -223,14 +227,15 @@ static bool has_rival(msg_list list, const write_row *w)
     return false;
 }
 
+static const char *const write_columns[] = {"FIELD", "VALUE", "BY", "RECORDED",
+                                            "EVENT", "NOTE",  NULL};
+
 static void record_table(const record_reply *r, bool only_rivals)
 {
-    static const char *const columns[] = {"FIELD", "VALUE", "BY", "RECORDED",
-                                          "EVENT", "NOTE",  NULL};
-    out_table *t = out_table_new(columns);
+    out_table *t = out_table_new(write_columns);
     msg_list list = r->writes;
     write_row w;
-    while (msg_list_next(&write_row_desc, &list, &w)) {
+    for (size_t i = 0; i < r->live && msg_list_next(&write_row_desc, &list, &w); i++) {
         bool rival = has_rival(r->writes, &w);
         if (!only_rivals || rival || w.mark.len > 0)
             write_cells(t, &w, rival);
@@ -238,6 +243,22 @@ static void record_table(const record_reply *r, bool only_rivals)
     for (list = r->anomalies; msg_list_next(&write_row_desc, &list, &w);)
         write_cells(t, &w, false);
     out_table_print(t);
+}
+
+/* What was ever written, in canonical order, behind what lives. */
+static void history_table(const record_reply *r)
+{
+    out_table *t = out_table_new(write_columns);
+    msg_list list = r->writes;
+    write_row w;
+    for (size_t i = 0; msg_list_next(&write_row_desc, &list, &w); i++)
+        if (i >= r->live)
+            write_cells(t, &w, false);
+    printf("\nhistory\n");
+    out_table_print(t);
+    if (r->more)
+        fprintf(stderr, "The history is longer: the rest is in the view's file, table history "
+                        "(cairn projection ls names the file).\n");
 }
 
 static err_t ask_record(view *v, bytes form, bytes record, bool history, record_reply *r)
@@ -263,6 +284,8 @@ int cmd_show(const cmdline *c)
         printf("%.*s/%.*s%s\n", (int)r.form.len, (const char *)r.form.p, (int)r.record.len,
                (const char *)r.record.p, r.deleted ? "  (deleted)" : "");
         record_table(&r, false);
+        if (cmdline_has(c, "history"))
+            history_table(&r);
     }
     return view_close(&v, 0);
 }

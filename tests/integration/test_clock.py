@@ -97,7 +97,7 @@ def tell(year):
         first = disagree(base, odd, other, record, 12, 13)
         check(first == 13, "after the correction, what odd writes last is not shown as the newest")
         edit(odd, [base, other], record, 14)
-        history = {node.name: [w["value"] for w in node.show(record, history=True)["writes"] if w["name"] == FIELD]
+        history = {node.name: [w["value"] for w in node.show(record, history=True)["history"] if w["name"] == FIELD]
                    for node in (base, odd, other)}
         check(len(set(map(str, history.values()))) == 1, f"histories differ: {history}")
         check(set(history["base"]) == set(range(15)), f"a value is gone: {history['base']}")

@@ -45,7 +45,7 @@ class Story:
         dead = set().union(*(self.kills[v] for v in known))
         live = set(node.live(self.record, FIELD).values())
         check(live == known - dead, f"{node.name} shows {sorted(live)}, but {sorted(known - dead)} are live")
-        history = {w["value"] for w in node.show(self.record, history=True)["writes"] if w["name"] == FIELD}
+        history = {w["value"] for w in node.show(self.record, history=True)["history"] if w["name"] == FIELD}
         check(history == known, f"{node.name} has a history of {sorted(history)}, not {sorted(known)}")
         conflicts = node.status()["conflicts"]
         check(conflicts == (len(live) > 1), f"{node.name} counts {conflicts} conflicts")
