@@ -51,8 +51,10 @@ typedef struct {
 
 #define MSG_LIST_OF(array, count) ((msg_list){.items = (array), .n = (uint32_t)(count)})
 
-/* The structs. */
-#define REQUEST(name, id, reply, doc)  typedef struct name {
+/* The structs. `look_request_answer` is the type of the reply to a `look_request`. */
+#define REQUEST(name, id, reply, doc)                                                              \
+    typedef reply name##_answer;                                                                   \
+    typedef struct name {
 #define REPLY(name, id, doc)           typedef struct name {
 #define NOTE(name, id, doc)            typedef struct name {
 #define ROW(name, doc)                 typedef struct name {

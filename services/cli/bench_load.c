@@ -7,8 +7,6 @@
 #include <time.h>
 #include <zmq.h>
 
-#define EMIT_WAIT_MS 60000u
-
 uint64_t bench_now_us(void)
 {
     struct timespec t;
@@ -81,7 +79,7 @@ static bool send_one(emitter *e)
         return false;
     *t = (ticket){e, bench_now_us(), n};
     emit_request req = {.feed_class = e->shape->feed_class, .events = MSG_LIST_OF(e->rows, n)};
-    if (clnt_send(e->merge, &emit_request_desc, &req, EMIT_WAIT_MS, on_emitted, t) != ERR_OK) {
+    if (merge_clnt_emit(e->merge, &req, on_emitted, t) != ERR_OK) {
         free(t);
         return false;
     }
@@ -159,7 +157,7 @@ double bench_fetch_all(node *n, uint64_t *rows)
     *rows = 0;
     while (!reply.caught_up) {
         stored_row row;
-        if (node_ask(n, "store", &fetch_request_desc, &req, &reply) != ERR_OK)
+        if (node_ask_fetch(n, &req, &reply) != ERR_OK)
             return 0;
         while (msg_list_next(&stored_row_desc, &reply.rows, &row))
             (*rows)++;
@@ -180,7 +178,7 @@ double bench_scan_all(node *n, uint64_t *rows)
                             .stream = bytes_str(stream),
                             .position = reply.position,
                             .max = FETCH_MAX_ROWS};
-        if (node_ask(n, "store", &scan_request_desc, &req, &reply) != ERR_OK)
+        if (node_ask_scan(n, &req, &reply) != ERR_OK)
             return 0;
         *rows += reply.rows.n;
         snprintf(category, sizeof category, "%.*s", (int)reply.category.len,
@@ -231,8 +229,7 @@ uint32_t bench_delivery_us(node *n, node *reader, unsigned times)
     bench_result all = {.latency_us = calloc(times, sizeof(uint32_t))};
     store_hello_reply hello;
     if (all.latency_us == NULL || store == NULL ||
-        node_ask(reader, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-            ERR_OK) {
+        node_ask_store_hello(reader, &(store_hello_request){0}, &hello) != ERR_OK) {
         bench_release(&all);
         return 0;
     }
@@ -241,7 +238,7 @@ uint32_t bench_delivery_us(node *n, node *reader, unsigned times)
         bench_result r;
         fetch_request req = {.epoch = a.epoch, .after = a.next, .max = 10, .wait_ms = 4000};
         a.done = false;
-        if (clnt_send(store, &fetch_request_desc, &req, 6000, on_arrival, &a) != ERR_OK ||
+        if (store_clnt_fetch_within(store, 6000, &req, on_arrival, &a) != ERR_OK ||
             !bench_emit(n, &one, &r))
             break;
         uint64_t acked = bench_now_us();

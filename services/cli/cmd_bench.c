@@ -201,9 +201,7 @@ static bool measure_sync(bench *b)
         node second;
         nanosleep(&pause, NULL);
         ok = node_open(&second, b->b.home, true);
-        bool there = ok &&
-                     node_try(&second, "merge", &frontier_request_desc, &(frontier_request){0},
-                              5000, &f) == ERR_OK &&
+        bool there = ok && node_try_frontier(&second, 5000, &(frontier_request){0}, &f) == ERR_OK &&
                      f.events >= sa.events;
         node_close(&second);
         if (there)

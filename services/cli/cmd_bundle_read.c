@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-#define WINDOW     8u     /* runs on their way to merge */
-#define INGEST_MS  60000u /* a full group commit on a slow card */
-#define PASSES_MAX 8u     /* each lets in what the one before made known */
+#define WINDOW     8u /* runs on their way to merge */
+#define PASSES_MAX 8u /* each lets in what the one before made known */
 
 static volatile sig_atomic_t stopped;
 
@@ -116,7 +115,7 @@ static err_t take(void *context, const run *one)
     if (r->err != ERR_OK || stopped)
         return ERR_STOPPING;
     *f = (ingest){r, true, one->feed, one->first_seq, one->count};
-    err_t e = clnt_send(r->merge, &ingest_request_desc, &req, INGEST_MS, on_answer, f);
+    err_t e = merge_clnt_ingest(r->merge, &req, on_answer, f);
     f->busy = e == ERR_OK;
     return e;
 }
@@ -267,8 +266,8 @@ int cmd_bundle_read(const cmdline *c)
     if (node_open(&r.n, cmdline_get(c, "home"), true) && sources != NULL) {
         merge_status_reply ready;
         r.merge = node_client(&r.n, "merge");
-        if (r.merge != NULL && node_ask(&r.n, "merge", &merge_status_request_desc,
-                                        &(merge_status_request){0}, &ready) == ERR_OK) {
+        if (r.merge != NULL &&
+            node_ask_merge_status(&r.n, &(merge_status_request){0}, &ready) == ERR_OK) {
             read_all(&r, sources, n);
             status = report(&r, sources, n);
         }

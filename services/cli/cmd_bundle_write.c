@@ -63,7 +63,7 @@ static err_t ask_roles(writing *w, uint8_t *roles)
     members_reply reply;
     member_row m;
     memset(roles, 2, MEMBERS_MAX + 1u);
-    TRY(node_ask(&w->n, "merge", &members_request_desc, &(members_request){0}, &reply));
+    TRY(node_ask_members(&w->n, &(members_request){0}, &reply));
     while (msg_list_next(&member_row_desc, &reply.members, &m))
         if (m.role < roles[m.number])
             roles[m.number] = m.role;
@@ -74,7 +74,7 @@ static err_t ask_entries(writing *w, const uint8_t *roles)
 {
     frontier_reply reply;
     frontier_row e;
-    TRY(node_ask(&w->n, "merge", &frontier_request_desc, &(frontier_request){0}, &reply));
+    TRY(node_ask_frontier(&w->n, &(frontier_request){0}, &reply));
     w->entries = calloc(reply.entries.n + 1u, sizeof *w->entries);
     if (w->entries == NULL) {
         node_fail("%s", err_text(ERR_NO_MEMORY));
@@ -110,7 +110,7 @@ static err_t ask_run(writing *w, const frontier_entry *to, uint64_t after_seq,
                        .tip_seq = to->seq,
                        .tip_id = to->id,
                        .max_bytes = GOSSIP_RUN_BYTES};
-    return node_try(&w->n, "store", &run_request_desc, &req, NODE_WAIT_MS, reply);
+    return node_try_run(&w->n, NODE_WAIT_MS, &req, reply);
 }
 
 /* Where to begin: behind the last end that somebody has and that leads to this entry. */

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ASK_MS 1500u
-
 static const char *const level_names[] = {"OK", "WARN", "FAIL"};
 static const char *const level_colours[] = {"\033[32m", "\033[33m", "\033[31m"};
 
@@ -45,17 +43,6 @@ void doctor_say(doctor *d, doctor_level level, const char *check, const char *me
     else
         out_null(&d->json, "mend");
     out_close(&d->json);
-}
-
-bool doctor_ask(doctor *d, const char *service, const msg_desc *request, const void *msg,
-                void *reply)
-{
-    char path[sizeof d->n.home.run + 40];
-    if (!d->home_usable || !d->n.home.has_dataset)
-        return false;
-    snprintf(path, sizeof path, "%s/%s.sock", d->n.home.run, service);
-    return access(path, F_OK) == 0 &&
-           node_try(&d->n, service, request, msg, ASK_MS, reply) == ERR_OK;
 }
 
 static void (*const checks[])(doctor *) = {

@@ -103,14 +103,13 @@ static int take_live(edit *e, const record_reply *r, bytes fields)
 static int read_record(edit *e, record_reply *r)
 {
     store_hello_reply hello;
-    if (node_ask(&e->n, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-        ERR_OK)
+    if (node_ask_store_hello(&e->n, &(store_hello_request){0}, &hello) != ERR_OK)
         return 1;
     const char *form = cmdline_get(e->line, "form");
     record_request req = {.record = bytes_str(cmdline_arg(e->line, 0)),
                           .form = bytes_str(form != NULL ? form : ""),
                           .min_offset = hello.head};
-    if (node_ask(&e->n, "projection", &record_request_desc, &req, r) != ERR_OK)
+    if (node_ask_record(&e->n, &req, r) != ERR_OK)
         return 1;
     snprintf(e->form, sizeof e->form, "%.*s", (int)r->form.len, (const char *)r->form.p);
     snprintf(e->record, sizeof e->record, "%.*s", (int)r->record.len, (const char *)r->record.p);
@@ -180,7 +179,7 @@ static int write_event(edit *e, const char *form, const char *record, const char
         req.expect = strcmp(expect, "empty") == 0 ? 1 : strtoull(expect, NULL, 10) + 1;
     emit_reply reply;
     emitted_row w;
-    if (node_ask(&e->n, "merge", &emit_request_desc, &req, &reply) != ERR_OK ||
+    if (node_ask_emit(&e->n, &req, &reply) != ERR_OK ||
         !msg_list_next(&emitted_row_desc, &reply.events, &w))
         return 1;
     print_written(e, &w, form);

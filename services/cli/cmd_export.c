@@ -48,7 +48,7 @@ static err_t next_page(exporting *x)
                            .after_record = bytes_str(x->after),
                            .max = PAGE,
                            .min_offset = x->head};
-    TRY(node_try(&x->n, "projection", &records_request_desc, &req, 60000, &reply));
+    TRY(node_try_records(&x->n, 60000, &req, &reply));
     buf_clear(&x->page);
     buf_add_bytes(&x->page, reply.records.raw);
     x->rows = (msg_list){NULL, reply.records.n, buf_view(&x->page)};
@@ -65,7 +65,7 @@ static err_t name_conflicts(exporting *x, bytes record)
     uint32_t n = 0;
     bytes last = {NULL, 0}, value = {NULL, 0};
     record_request req = {.form = bytes_str(x->form), .record = record};
-    TRY(node_try(&x->n, "projection", &record_request_desc, &req, NODE_WAIT_MS, &r));
+    TRY(node_try_record(&x->n, NODE_WAIT_MS, &req, &r));
     buf_init(&names, EVENT_MAX_BYTES);
     for (msg_list list = r.writes; msg_list_next(&write_row_desc, &list, &a);) {
         if (!a.live || !bytes_is(a.what, "field"))
@@ -119,7 +119,7 @@ static bool find_form(exporting *x)
     form_row row;
     size_t n = 0;
     forms_request req = {.min_offset = x->head};
-    if (node_ask(&x->n, "projection", &forms_request_desc, &req, &reply) != ERR_OK)
+    if (node_ask_forms(&x->n, &req, &reply) != ERR_OK)
         return false;
     while (msg_list_next(&form_row_desc, &reply.forms, &row)) {
         if (wanted != NULL && !bytes_is(row.form, wanted))
@@ -169,7 +169,7 @@ static int export_canonical(exporting *x)
                                  .after_record = bytes_str(record),
                                  .skip = r.skip,
                                  .min_offset = x->head};
-        if (node_ask(&x->n, "projection", &canonical_request_desc, &req, &r) != ERR_OK)
+        if (node_ask_canonical(&x->n, &req, &r) != ERR_OK)
             return 1;
         if (!write_out(x, r.lines))
             return 1;
@@ -184,8 +184,7 @@ static int run(exporting *x)
 {
     store_hello_reply hello;
     const char *path = cmdline_get(x->line, "output"), *format = cmdline_get(x->line, "format");
-    if (node_try(&x->n, "store", &store_hello_request_desc, &(store_hello_request){0}, 2000,
-                 &hello) == ERR_OK)
+    if (node_try_store_hello(&x->n, 2000, &(store_hello_request){0}, &hello) == ERR_OK)
         x->head = hello.head;
     x->out = path != NULL ? fopen(path, "wb") : stdout;
     if (x->out == NULL)

@@ -3,6 +3,7 @@
 #include "cli/cmd.h"
 #include "cli/run_program.h"
 #include "gossip/join_core.h"
+#include "gossip/lobby_clnt.h"
 #include "shell/clock.h"
 
 #include <sodium/crypto_scalarmult.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define ASK_WAIT_MS     8000u
 #define CONFIRM_WAIT_MS 600000u
 
 typedef struct {
@@ -111,7 +111,7 @@ static err_t ask_one(joining *j, const char *address, buf *why)
     for (;;) {
         join_reply reply;
         buf_clear(why);
-        e = clnt_call(c, &join_request_desc, &req, ASK_WAIT_MS, &reply, why);
+        e = lobby_call_join(c, &req, &reply, why);
         if (e == ERR_OK)
             e = open_answer(j, &reply);
         if (e != ERR_BUSY || clock_mono().ms > until.ms)

@@ -113,7 +113,7 @@ static int follow(log_reader *l, bool wait)
     req.after = after != NULL ? strtoull(after, NULL, 10) : 0;
     while (!stopped) {
         req.wait_ms = wait && reply.caught_up ? 1000 : 0;
-        err_t e = node_try(&l->n, "store", &fetch_request_desc, &req, NODE_WAIT_MS, &reply);
+        err_t e = node_try_fetch(&l->n, NODE_WAIT_MS, &req, &reply);
         if (e == ERR_EPOCH && wait) { /* another database: its offsets mean something else */
             req.epoch = req.after = 0;
             continue;

@@ -83,7 +83,7 @@ static int confirm_joins(node *n)
     for (;;) {
         pending_reply reply;
         pending_row row;
-        if (node_ask(n, "gossip", &pending_request_desc, &req, &reply) != ERR_OK)
+        if (node_ask_pending(n, &req, &reply) != ERR_OK)
             return 1;
         while (msg_list_next(&pending_row_desc, &reply.joins, &row)) {
             char line[16], code[17];
@@ -95,7 +95,7 @@ static int confirm_joins(node *n)
             bool yes =
                 fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
             confirm_request answer = {.code = bytes_str(code), .accept = yes};
-            return node_ask(n, "gossip", &confirm_request_desc, &answer, NULL) != ERR_OK || !yes;
+            return node_ask_confirm(n, &answer, NULL) != ERR_OK || !yes;
         }
     }
 }
@@ -112,7 +112,7 @@ int cmd_invite(const cmdline *c)
         return cmdline_usage(c, "--expires is a time from 1s to 366d");
     if (!node_open(&n, cmdline_get(c, "home"), true))
         return 1;
-    if (node_ask(&n, "gossip", &invite_request_desc, &req, &reply) != ERR_OK) {
+    if (node_ask_invite(&n, &req, &reply) != ERR_OK) {
         status = 1;
     } else {
         print_invite(c, &reply);
@@ -135,7 +135,7 @@ static uint64_t heard_of(node *n, member_no number)
     peers_reply reply;
     peer_row p;
     uint64_t heard = 0;
-    if (node_try(n, "gossip", &peers_request_desc, &(peers_request){0}, 2000, &reply) == ERR_OK)
+    if (node_try_peers(n, 2000, &(peers_request){0}, &reply) == ERR_OK)
         while (msg_list_next(&peer_row_desc, &reply.peers, &p))
             if (p.member == number && p.heard_ms > heard)
                 heard = p.heard_ms;
@@ -181,7 +181,7 @@ int cmd_member_ls(const cmdline *c)
     buf json;
     if (!node_open(&n, cmdline_get(c, "home"), true))
         return 1;
-    if (node_ask(&n, "merge", &members_request_desc, &(members_request){0}, &reply) != ERR_OK) {
+    if (node_ask_members(&n, &(members_request){0}, &reply) != ERR_OK) {
         node_close(&n);
         return 1;
     }
@@ -209,7 +209,7 @@ static member_no find_member(node *n, const char *who)
     member_row m;
     member_no number = 0;
     unsigned long given = strtoul(who, NULL, 10);
-    if (node_ask(n, "merge", &members_request_desc, &(members_request){0}, &reply) != ERR_OK)
+    if (node_ask_members(n, &(members_request){0}, &reply) != ERR_OK)
         return 0;
     while (msg_list_next(&member_row_desc, &reply.members, &m)) {
         if (!bytes_is(m.name, who) && m.number != given)
@@ -236,7 +236,7 @@ int cmd_member_remove(const cmdline *c)
         node_fail("the founder cannot be removed");
     } else if (number != 0) {
         member_remove_request req = {.number = number};
-        status = node_ask(&n, "merge", &member_remove_request_desc, &req, NULL) == ERR_OK ? 0 : 1;
+        status = node_ask_member_remove(&n, &req, NULL) == ERR_OK ? 0 : 1;
         if (status == 0 && !cmdline_has(c, "quiet"))
             fprintf(stderr,
                     "Removed member %u: what it wrote until now stays, what it writes from now on "

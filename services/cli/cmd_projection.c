@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#define REBUILD_MS (3600u * 1000u) /* ten million events on a slow machine */
-
 static void view_json(buf *b, const view_row *r)
 {
     out_open(b);
@@ -47,7 +45,7 @@ static int list_views(node *n, bool as_json)
     views_reply reply;
     view_row row;
     buf json;
-    if (node_ask(n, "projection", &views_request_desc, &(views_request){0}, &reply) != ERR_OK)
+    if (node_ask_views(n, &(views_request){0}, &reply) != ERR_OK)
         return 1;
     buf_init(&json, 1u << 16);
     out_table *t = as_json ? NULL : out_table_new(columns);
@@ -79,7 +77,7 @@ static int rebuild(node *n, const char *name, const cmdline *c)
     mono_ms began = clock_mono();
     if (req.name.len == 0 || req.name.len > NAME_MAX_BYTES)
         return cmdline_usage(c, "no projection is called that: see cairn projection ls");
-    if (node_try(n, "projection", &rebuild_request_desc, &req, REBUILD_MS, &reply) != ERR_OK)
+    if (node_try_rebuild(n, PROJECTION_CLNT_REBUILD_MS, &req, &reply) != ERR_OK)
         return node_fail("%.*s", (int)n->words.len, (const char *)n->words.p);
     if (!cmdline_has(c, "quiet"))
         fprintf(stderr, "Built %s anew in %.1f s.\n", name,

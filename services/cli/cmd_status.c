@@ -37,13 +37,9 @@ static void on_signal(int sig)
 
 /* ---- gathering ---- */
 
-static bool ask(state *s, const char *name, const msg_desc *request, const void *msg,
-                uint32_t wait_ms, void *reply);
-
 static void ask_merge(state *s)
 {
-    s->merge =
-        ask(s, "merge", &merge_status_request_desc, &(merge_status_request){0}, ASK_MS, &s->status);
+    s->merge = node_peek_merge_status(&s->n, ASK_MS, &(merge_status_request){0}, &s->status);
     snprintf(s->node_name, sizeof s->node_name, "%.*s", (int)(s->merge ? s->status.node.len : 0),
              (const char *)s->status.node.p);
     snprintf(s->title, sizeof s->title, "%.*s", (int)(s->merge ? s->status.title.len : 0),
@@ -55,8 +51,7 @@ static void ask_view(state *s, bool digest)
     views_reply reply;
     view_row row;
     views_request req = {.with_digest = digest, .min_offset = s->store ? s->hello.head : 0};
-    s->view_known =
-        ask(s, "projection", &views_request_desc, &req, digest ? 30000 : ASK_MS, &reply);
+    s->view_known = node_peek_views(&s->n, digest ? 30000 : ASK_MS, &req, &reply);
     if (!s->view_known)
         return;
     s->view = reply.digest;
@@ -72,26 +67,17 @@ static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
 {
     processes_reply reply;
     size_t n = 0;
-    if (!ask(s, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply))
+    if (!node_peek_processes(&s->n, 500, &(processes_request){0}, &reply))
         return 0;
     while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
         n++;
     return n;
 }
 
-/* Like node_try, but does not wait for a process that does not run. */
-static bool ask(state *s, const char *name, const msg_desc *request, const void *msg,
-                uint32_t wait_ms, void *reply)
-{
-    return node_listens(&s->n, name) &&
-           node_try(&s->n, name, request, msg, wait_ms, reply) == ERR_OK;
-}
-
 static void gather(state *s)
 {
     ask_merge(s);
-    s->store =
-        ask(s, "store", &store_hello_request_desc, &(store_hello_request){0}, ASK_MS, &s->hello);
+    s->store = node_peek_store_hello(&s->n, ASK_MS, &(store_hello_request){0}, &s->hello);
     ask_view(s, s->as_json);
 }
 
@@ -118,7 +104,7 @@ static void feeds_json(state *s, const frontier_reply *f)
 static void frontier_json(state *s)
 {
     frontier_reply f;
-    if (!ask(s, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f)) {
+    if (!node_peek_frontier(&s->n, ASK_MS, &(frontier_request){0}, &f)) {
         out_null(&s->json, "events");
         out_begin(&s->json, "feeds", '[');
         out_end(&s->json, ']');
@@ -154,7 +140,7 @@ static void peers_json(state *s)
     peers_reply reply;
     peer_row p;
     out_begin(&s->json, "peers", '[');
-    if (ask(s, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply))
+    if (node_peek_peers(&s->n, ASK_MS, &(peers_request){0}, &reply))
         while (msg_list_next(&peer_row_desc, &reply.peers, &p))
             peer_json(&s->json, &p);
     out_end(&s->json, ']');
@@ -163,7 +149,7 @@ static void peers_json(state *s)
 static void process_json(state *s, const char *name, const process_row *p)
 {
     health_reply h;
-    bool answers = ask(s, name, &health_request_desc, &(health_request){0}, 700, &h);
+    bool answers = node_peek_health(&s->n, name, 700, &h);
     out_begin(&s->json, NULL, '{');
     out_cstr(&s->json, "name", name);
     out_bool(&s->json, "up", answers);
@@ -190,7 +176,7 @@ static void joins_json(state *s)
     pending_reply reply;
     pending_row p;
     out_begin(&s->json, "joins", '[');
-    if (ask(s, "gossip", &pending_request_desc, &(pending_request){0}, ASK_MS, &reply))
+    if (node_peek_pending(&s->n, ASK_MS, &(pending_request){0}, &reply))
         while (msg_list_next(&pending_row_desc, &reply.joins, &p)) {
             out_begin(&s->json, NULL, '{');
             out_str(&s->json, "name", p.name);
@@ -235,7 +221,7 @@ static void print_json(state *s)
 static void print_node(state *s)
 {
     frontier_reply f;
-    bool known = ask(s, "merge", &frontier_request_desc, &(frontier_request){0}, ASK_MS, &f);
+    bool known = node_peek_frontier(&s->n, ASK_MS, &(frontier_request){0}, &f);
     printf("%s  \"%s\"  member %u", s->merge ? s->node_name : "(merge does not answer)", s->title,
            s->merge ? s->status.self : 0);
     if (known)
@@ -271,7 +257,7 @@ static void print_processes(state *s, uint64_t now)
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
         health_reply h;
         char since[32], restarts[16], words[5 * ERROR_TEXT_MAX_BYTES];
-        bool up = ask(s, supervise_names[i], &health_request_desc, &(health_request){0}, 700, &h);
+        bool up = node_peek_health(&s->n, supervise_names[i], 700, &h);
         out_ago(since, up ? h.since_ms : i < n ? rows[i].since_ms : 0, now);
         snprintf(restarts, sizeof restarts, "%u", i < n ? rows[i].restarts : 0);
         if (up)
@@ -326,7 +312,7 @@ static void print_peers(state *s, uint64_t now)
         "NEXT TRY", "NOTE", NULL};
     peers_reply reply;
     peer_row p;
-    if (!ask(s, "gossip", &peers_request_desc, &(peers_request){0}, ASK_MS, &reply))
+    if (!node_peek_peers(&s->n, ASK_MS, &(peers_request){0}, &reply))
         return;
     if (reply.peers.n == 0) {
         printf("No peers yet: cairn invite NAME here, or cairn up --peer HOST:PORT.\n");
@@ -344,7 +330,7 @@ static void print_joins(state *s, uint64_t now)
     pending_request req = {.since_ms = now > JOINS_SHOWN_MS ? now - JOINS_SHOWN_MS : 0};
     pending_reply reply;
     pending_row p;
-    if (!ask(s, "gossip", &pending_request_desc, &req, ASK_MS, &reply))
+    if (!node_peek_pending(&s->n, ASK_MS, &req, &reply))
         return;
     while (msg_list_next(&pending_row_desc, &reply.joins, &p)) {
         char ago[32];

@@ -65,7 +65,7 @@ static int detached(const cmdline *c, node *n)
 static bool is_ready(node *n, const char *name, uint32_t wait_ms, buf *state)
 {
     health_reply reply;
-    err_t e = node_try(n, name, &health_request_desc, &(health_request){0}, wait_ms, &reply);
+    err_t e = node_try_health(n, name, wait_ms, &reply);
     buf_clear(state);
     if (e == ERR_OK && reply.ready)
         return true;
@@ -81,8 +81,7 @@ static bool is_left_out(node *n, const char *name)
 {
     processes_reply reply;
     process_row row;
-    if (node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply) !=
-        ERR_OK)
+    if (node_try_processes(n, 500, &(processes_request){0}, &reply) != ERR_OK)
         return false;
     while (msg_list_next(&process_row_desc, &reply.processes, &row))
         if (bytes_is(row.name, name))
@@ -95,8 +94,7 @@ static bool has_failed(node *n, buf *state)
 {
     processes_reply reply;
     process_row row;
-    if (node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 500, &reply) !=
-        ERR_OK)
+    if (node_try_processes(n, 500, &(processes_request){0}, &reply) != ERR_OK)
         return false;
     while (msg_list_next(&process_row_desc, &reply.processes, &row))
         if (bytes_is(row.state, "failed")) {
@@ -136,8 +134,7 @@ static void say_next_step(node *n, bool lan)
 {
     peers_reply peers;
     char where[ADDRESS_MAX_BYTES + 1] = "";
-    if (lan &&
-        node_try(n, "gossip", &peers_request_desc, &(peers_request){0}, 2000, &peers) == ERR_OK)
+    if (lan && node_try_peers(n, 2000, &(peers_request){0}, &peers) == ERR_OK)
         snprintf(where, sizeof where, "%.*s", (int)peers.listen.len, (const char *)peers.listen.p);
     fprintf(stderr, "The node in %s is up%s%s. Next: cairn invite NAME, or cairn status.\n",
             n->home.path, where[0] != '\0' ? ", members connect to " : "", where);
@@ -166,8 +163,7 @@ static int start_detached(const cmdline *c, node *n)
 static bool is_up(node *n)
 {
     processes_reply reply;
-    return node_try(n, "supervisor", &processes_request_desc, &(processes_request){0}, 200,
-                    &reply) == ERR_OK;
+    return node_try_processes(n, 200, &(processes_request){0}, &reply) == ERR_OK;
 }
 
 int cmd_up(const cmdline *c)
@@ -215,7 +211,7 @@ int cmd_down(const cmdline *c)
     int status = 0;
     if (!node_open(&n, cmdline_get(c, "home"), true))
         return 1;
-    if (node_try(&n, "supervisor", &stop_request_desc, &(stop_request){0}, 3000, NULL) != ERR_OK)
+    if (node_try_stop(&n, SUPERVISOR_CLNT_MS, &(stop_request){0}, NULL) != ERR_OK)
         status = node_fail("the node in %s is not up", n.home.path);
     else if (!wait_gone(&n))
         status = node_fail("the node has not stopped yet: see %s/log/cairn.log", n.home.path);

@@ -59,7 +59,7 @@ static err_t ask_rows(verifying *v, uint64_t epoch, uint64_t after)
 {
     fetch_request req = {.epoch = epoch, .after = after, .max = FETCH_MAX_ROWS};
     v->arrived = false;
-    return clnt_send(v->store, &fetch_request_desc, &req, ASK_MS, on_rows, v);
+    return store_clnt_fetch_within(v->store, ASK_MS, &req, on_rows, v);
 }
 
 static err_t await_rows(verifying *v)
@@ -80,7 +80,7 @@ static err_t fetch_one(void *ctx, uint64_t offset, stored_row *row)
     rows_reply reply;
     fetch_request req = {.after = offset - 1, .max = 1};
     buf_clear(&v->why);
-    TRY(clnt_call(v->direct, &fetch_request_desc, &req, ASK_MS, &reply, &v->why));
+    TRY(store_call_fetch_within(v->direct, ASK_MS, &req, &reply, &v->why));
     return msg_list_next(&stored_row_desc, &reply.rows, row) ? ERR_OK : ERR_NOT_FOUND;
 }
 
@@ -128,7 +128,7 @@ static err_t check_tips(verifying *v)
     tips_reply reply;
     tip_row t;
     buf_clear(&v->why);
-    TRY(clnt_call(v->direct, &tips_request_desc, &(tips_request){0}, ASK_MS, &reply, &v->why));
+    TRY(store_call_tips_within(v->direct, ASK_MS, &(tips_request){0}, &reply, &v->why));
     while (msg_list_next(&tip_row_desc, &reply.tips, &t))
         if (t.offset <= v->head)
             verify_chain_tip(v->chain, &t);
@@ -233,8 +233,7 @@ static int run(verifying *v)
     store_hello_reply hello;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     char endpoint[128];
-    if (node_ask(&v->n, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-        ERR_OK)
+    if (node_ask_store_hello(&v->n, &(store_hello_request){0}, &hello) != ERR_OK)
         return 1;
     home_endpoint(&v->n.home, endpoint, "store", "sock");
     v->store = node_client(&v->n, "store");

@@ -24,8 +24,7 @@ static bool view_open(view *v, const cmdline *c)
     if (!node_open(&v->n, cmdline_get(c, "home"), true))
         return false;
     /* Wait for the view to show all that this node holds; a projection behind a dead store shows what it has. */
-    if (node_try(&v->n, "store", &store_hello_request_desc, &(store_hello_request){0}, 2000,
-                 &hello) == ERR_OK)
+    if (node_try_store_hello(&v->n, 2000, &(store_hello_request){0}, &hello) == ERR_OK)
         v->head = hello.head;
     return true;
 }
@@ -104,7 +103,7 @@ static int each_record(view *v, bool only_conflicts,
                                .min_offset = v->head,
                                .only_conflicts = only_conflicts};
         record_row r;
-        if (node_ask(&v->n, "projection", &records_request_desc, &req, &reply) != ERR_OK)
+        if (node_ask_records(&v->n, &req, &reply) != ERR_OK)
             return 1;
         while (msg_list_next(&record_row_desc, &reply.records, &r)) {
             snprintf(form, sizeof form, "%.*s", (int)r.form.len, (const char *)r.form.p);
@@ -265,7 +264,7 @@ static err_t ask_record(view *v, bytes form, bytes record, bool history, record_
 {
     record_request req = {
         .form = form, .record = record, .history = history, .min_offset = v->head};
-    return node_ask(&v->n, "projection", &record_request_desc, &req, r);
+    return node_ask_record(&v->n, &req, r);
 }
 
 int cmd_show(const cmdline *c)

@@ -6,6 +6,8 @@
 #include "cli/node.h"
 #include "shell/config.h"
 
+#define DOCTOR_WAIT_MS 1500u /* for a process that listens */
+
 typedef enum { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL } doctor_level;
 
 typedef struct {
@@ -22,9 +24,6 @@ typedef struct {
 /* One line of the report; `mend` is the command that mends it, NULL for none. */
 void doctor_say(doctor *d, doctor_level level, const char *check, const char *mend, const char *fmt,
                 ...) __attribute__((format(printf, 5, 6)));
-/* Asks a process of this node; false at once when it has no socket. */
-bool doctor_ask(doctor *d, const char *service, const msg_desc *request, const void *msg,
-                void *reply);
 
 /* ---- the machine: doctor_machine.c, doctor_network.c ---- */
 void doctor_versions(doctor *d);

@@ -40,7 +40,7 @@ static void against_members(doctor *d, uint64_t now)
     members_reply reply;
     member_row m;
     char span[16];
-    if (!doctor_ask(d, "merge", &members_request_desc, &(members_request){0}, &reply))
+    if (!node_peek_members(&d->n, DOCTOR_WAIT_MS, &(members_request){0}, &reply))
         return;
     while (msg_list_next(&member_row_desc, &reply.members, &m)) {
         if (m.last_wall_ms <= now + AHEAD_WARN_MS)

@@ -96,7 +96,7 @@ void doctor_ports(doctor *d)
     peers_reply reply;
     char address[ADDRESS_MAX_BYTES + 1] = "", host[ADDRESS_MAX_BYTES + 1];
     unsigned port;
-    bool up = doctor_ask(d, "gossip", &peers_request_desc, &(peers_request){0}, &reply);
+    bool up = node_peek_peers(&d->n, DOCTOR_WAIT_MS, &(peers_request){0}, &reply);
     if (up)
         snprintf(address, sizeof address, "%.*s", (int)reply.listen.len,
                  (const char *)reply.listen.p);

@@ -107,7 +107,7 @@ static bool check_process(doctor *d, const char *name, bool others_up)
 {
     health_reply h;
     char mend[MEND_MAX];
-    if (!doctor_ask(d, name, &health_request_desc, &(health_request){0}, &h)) {
+    if (!node_peek_health(&d->n, name, DOCTOR_WAIT_MS, &h)) {
         snprintf(mend, sizeof mend, "tail %s/log/cairn.log", d->n.home.path);
         if (others_up)
             doctor_say(d, DOCTOR_FAIL, "processes", mend, "%s does not answer", name);
@@ -141,7 +141,7 @@ void doctor_processes(doctor *d)
     unsigned answer = 0, wanted = SUPERVISE_PROCESSES;
     if (!d->home_usable || !d->n.home.has_dataset)
         return;
-    d->up = doctor_ask(d, "supervisor", &processes_request_desc, &(processes_request){0}, &reply);
+    d->up = node_peek_processes(&d->n, DOCTOR_WAIT_MS, &(processes_request){0}, &reply);
     while (d->up && msg_list_next(&process_row_desc, &reply.processes, &row)) {
         bool out = check_supervised(d, &row);
         for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
@@ -161,7 +161,7 @@ void doctor_processes(doctor *d)
 void doctor_database(doctor *d)
 {
     store_hello_reply h;
-    if (!doctor_ask(d, "store", &store_hello_request_desc, &(store_hello_request){0}, &h)) {
+    if (!node_peek_store_hello(&d->n, DOCTOR_WAIT_MS, &(store_hello_request){0}, &h)) {
         if (d->home_usable && d->n.home.has_dataset)
             doctor_say(d, DOCTOR_WARN, "database", "cairn up --detach",
                        "not looked at: the store does not answer");
@@ -182,7 +182,7 @@ void doctor_database(doctor *d)
 void doctor_member(doctor *d)
 {
     merge_status_reply s;
-    if (!doctor_ask(d, "merge", &merge_status_request_desc, &(merge_status_request){0}, &s))
+    if (!node_peek_merge_status(&d->n, DOCTOR_WAIT_MS, &(merge_status_request){0}, &s))
         return;
     if (s.removed)
         doctor_say(d, DOCTOR_FAIL, "member", "cairn join TOKEN, in a new --home",
@@ -203,7 +203,7 @@ void doctor_views(doctor *d)
 {
     views_reply reply;
     view_row v;
-    if (!doctor_ask(d, "projection", &views_request_desc, &(views_request){0}, &reply))
+    if (!node_peek_views(&d->n, DOCTOR_WAIT_MS, &(views_request){0}, &reply))
         return;
     while (msg_list_next(&view_row_desc, &reply.views, &v))
         doctor_say(d, v.anomalies > 0 ? DOCTOR_WARN : DOCTOR_OK, "views",
@@ -221,7 +221,7 @@ void doctor_peers(doctor *d)
     peers_reply reply;
     peer_row p;
     unsigned all = 0, live = 0;
-    if (!doctor_ask(d, "gossip", &peers_request_desc, &(peers_request){0}, &reply))
+    if (!node_peek_peers(&d->n, DOCTOR_WAIT_MS, &(peers_request){0}, &reply))
         return;
     while (msg_list_next(&peer_row_desc, &reply.peers, &p)) {
         all++;

@@ -143,7 +143,7 @@ static bool look_all(import_batch *b)
         gathered *g = &b->rows[i];
         read_stream_request req = {
             .category = bytes_str(b->form), .stream = bytes_str(g->record), .max = 256};
-        b->failed = clnt_send(store, &read_stream_request_desc, &req, LOOK_MS, on_stream, g);
+        b->failed = store_clnt_read_stream_within(store, LOOK_MS, &req, on_stream, g);
         if (b->failed != ERR_OK)
             break;
         b->waiting++;
@@ -163,12 +163,11 @@ static bool prepare_edit(import_batch *b, gathered *g)
 {
     store_hello_reply hello;
     record_reply reply;
-    if (node_ask(b->n, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-        ERR_OK)
+    if (node_ask_store_hello(b->n, &(store_hello_request){0}, &hello) != ERR_OK)
         return false;
     record_request req = {
         .form = bytes_str(b->form), .record = bytes_str(g->record), .min_offset = hello.head};
-    if (node_ask(b->n, "projection", &record_request_desc, &req, &reply) != ERR_OK)
+    if (node_ask_record(b->n, &req, &reply) != ERR_OK)
         return false;
     if (live_refs_take(&g->live, &reply, buf_view(&g->change)) == ERR_OK)
         return true;
@@ -219,7 +218,7 @@ static bool emit_rows(import_batch *b, const emit_row *rows, size_t n)
     hex_encode(idem, key, sizeof key);
     emit_request req = {
         .feed_class = CLASS_BULK, .idem = bytes_str(idem), .events = MSG_LIST_OF(rows, n)};
-    if (node_try(b->n, "merge", &emit_request_desc, &req, 60000, &reply) == ERR_OK)
+    if (node_try_emit(b->n, MERGE_CLNT_WRITE_MS, &req, &reply) == ERR_OK)
         return true;
     node_fail("%.*s", (int)b->n->words.len, (const char *)b->n->words.p);
     return false;
@@ -287,7 +286,7 @@ bool import_batch_columns(import_batch *b, const infer_form *f)
     snprintf(stream, sizeof stream, "form/%s", b->form);
     read_stream_request req = {
         .category = bytes_str(ROSTER_CATEGORY), .stream = bytes_str(stream), .max = 4096};
-    if (node_ask(b->n, "store", &read_stream_request_desc, &req, &reply) != ERR_OK)
+    if (node_ask_read_stream(b->n, &req, &reply) != ERR_OK)
         return false;
     buf_init(&payload, EVENT_MAX_BYTES);
     infer_put_columns(f, &payload);

@@ -85,6 +85,8 @@ bool node_listens(const node *n, const char *service)
     static const char scheme[] = "ipc://";
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     char endpoint[128];
+    if (n->bus.context == NULL)
+        return false;
     home_endpoint(&n->home, endpoint, service, "sock");
     snprintf(a.sun_path, sizeof a.sun_path, "%.107s", endpoint + sizeof scheme - 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -95,22 +97,31 @@ bool node_listens(const node *n, const char *service)
     return !nobody;
 }
 
-err_t node_try(node *n, const char *service, const msg_desc *request, const void *msg,
-               uint32_t wait_ms, void *reply)
+clnt *node_asking(node *n, const char *service)
 {
     clnt *c = node_client(n, service);
     buf_clear(&n->words);
-    if (c == NULL) {
+    if (c == NULL)
         buf_add_str(&n->words, err_text(ERR_NO_MEMORY));
-        return ERR_NO_MEMORY;
-    }
-    return clnt_call(c, request, msg, wait_ms, reply, &n->words);
+    return c;
 }
 
-err_t node_ask(node *n, const char *service, const msg_desc *request, const void *msg, void *reply)
+err_t node_answered(node *n, err_t e)
 {
-    err_t e = node_try(n, service, request, msg, NODE_WAIT_MS, reply);
     if (e != ERR_OK)
         fail_words(&n->words);
     return e;
+}
+
+err_t node_try_health(node *n, const char *service, uint32_t wait_ms, health_reply *reply)
+{
+    clnt *c = node_asking(n, service);
+    return c != NULL
+               ? service_call_health_within(c, wait_ms, &(health_request){0}, reply, &n->words)
+               : ERR_NO_MEMORY;
+}
+
+bool node_peek_health(node *n, const char *service, uint32_t wait_ms, health_reply *reply)
+{
+    return node_listens(n, service) && node_try_health(n, service, wait_ms, reply) == ERR_OK;
 }

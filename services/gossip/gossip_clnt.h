@@ -1,19 +1,17 @@
-/* What others on this machine ask gossip: one function per request; proto/gossip.def says what they mean. Sends as
- * clnt_send does. */
+/* What others on this machine ask gossip: functions as shell/clnt_stub.h says; proto/gossip.def says what they mean. */
 #ifndef CAIRN_GOSSIP_CLNT_H
 #define CAIRN_GOSSIP_CLNT_H
 
-#include "shell/clnt.h"
+#include "shell/clnt_stub.h"
 
-err_t gossip_clnt_peers(clnt *c, clnt_done *done, void *ctx) CAIRN_CHECK;
-err_t gossip_clnt_peer_add(clnt *c, const peer_add_request *req, clnt_done *done,
-                           void *ctx) CAIRN_CHECK;
-err_t gossip_clnt_invite(clnt *c, const invite_request *req, clnt_done *done,
-                         void *ctx) CAIRN_CHECK;
-/* Waits req->wait_ms longer than the others. */
-err_t gossip_clnt_pending(clnt *c, const pending_request *req, clnt_done *done,
-                          void *ctx) CAIRN_CHECK;
-err_t gossip_clnt_confirm(clnt *c, const confirm_request *req, clnt_done *done,
-                          void *ctx) CAIRN_CHECK;
+#define GOSSIP_CLNT_MS 10000u
+
+#define GOSSIP_STUB(ROW)                                                                           \
+    ROW(gossip, peers, GOSSIP_CLNT_MS)                                                             \
+    ROW(gossip, peer_add, GOSSIP_CLNT_MS)                                                          \
+    ROW(gossip, invite, GOSSIP_CLNT_MS)                                                            \
+    ROW(gossip, pending, GOSSIP_CLNT_MS + req->wait_ms)                                            \
+    ROW(gossip, confirm, GOSSIP_CLNT_MS)
+GOSSIP_STUB(CLNT_STUB)
 
 #endif

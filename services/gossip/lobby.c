@@ -1,6 +1,7 @@
 /* The lobby: for those who are no members yet. Anybody who knows the dataset id gets this far, so everything here is
  * counted, bounded and answered in words; what is private is sealed under the token's secret. */
 #include "gossip/gossip_shell.h"
+#include "merge/merge_clnt.h"
 
 #include <stdio.h>
 
@@ -10,7 +11,6 @@
 #define SHAKES_BURST   50.0
 #define SHAKES_PER_S   20.0
 #define RUN_COST_BYTES 65536.0 /* a run costs as much as one request for each so many bytes */
-#define ADD_WAIT_MS    20000u
 #define INGEST_WAIT_MS 30000u
 
 /* ---- how much ---- */
@@ -181,7 +181,7 @@ static void enrol(gossip_shell *g, const bus_frame *f, const join_row *row,
     }
     c->key = row->key;
     memcpy(c->secret, invite->secret, sizeof c->secret);
-    err_t e = clnt_send(g->merge, &member_add_request_desc, &add, ADD_WAIT_MS, on_added, c);
+    err_t e = merge_clnt_member_add(g->merge, &add, on_added, c);
     if (e != ERR_OK)
         on_added(c, e, err_text(e), NULL);
 }
@@ -258,7 +258,7 @@ static void on_run(gossip_shell *g, const bus_frame *f, const lobby_run_request 
         refuse(g, &f->route, f->envelope.request, ERR_BUSY, err_text(ERR_BUSY));
         return;
     }
-    err_t e = clnt_send(g->merge, &ingest_request_desc, &in, INGEST_WAIT_MS, on_run_judged, c);
+    err_t e = merge_clnt_ingest_within(g->merge, INGEST_WAIT_MS, &in, on_run_judged, c);
     if (e != ERR_OK)
         on_run_judged(c, e, err_text(e), NULL);
 }

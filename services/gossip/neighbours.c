@@ -1,11 +1,11 @@
 /* Store and merge: carries out the core's questions, keeps the roster. */
 #include "gossip/gossip_shell.h"
+#include "merge/merge_clnt.h"
 #include "store/store_clnt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INGEST_WAIT_MS  60000u /* a slow disk under load; the core waits as long */
 #define MEMBERS_WAIT_MS 3000u
 #define MEMBERS_GAP_MS  100u /* a burst of roster events is one question */
 #define MEMBERS_POLL_MS 10000u
@@ -102,8 +102,8 @@ static void ask_members(gossip_shell *g, mono_ms now)
     if (g->asking_members)
         return;
     g->members_asked = now;
-    g->asking_members = clnt_send(g->merge, &members_request_desc, &(members_request){0},
-                                  MEMBERS_WAIT_MS, on_members, g) == ERR_OK;
+    g->asking_members = merge_clnt_members_within(g->merge, MEMBERS_WAIT_MS, &(members_request){0},
+                                                  on_members, g) == ERR_OK;
 }
 
 static void ask_store(gossip_shell *g, const gossip_effect *x)
@@ -125,9 +125,7 @@ static void ask_ingest(gossip_shell *g, const gossip_effect *x)
 {
     question *q = ask_about(g, x->tag);
     ingest_request m = {.run = x->body, .peer = x->member};
-    err_t e = q == NULL
-                  ? ERR_NO_MEMORY
-                  : clnt_send(g->merge, &ingest_request_desc, &m, INGEST_WAIT_MS, on_ingested, q);
+    err_t e = q == NULL ? ERR_NO_MEMORY : merge_clnt_ingest(g->merge, &m, on_ingested, q);
     if (e == ERR_OK)
         return;
     free(q);
@@ -137,7 +135,7 @@ static void ask_ingest(gossip_shell *g, const gossip_effect *x)
 static void ask_frontier(gossip_shell *g)
 {
     frontier_request m = {.known_version = gossip_known_version(g->core)};
-    if (clnt_send(g->merge, &frontier_request_desc, &m, MEMBERS_WAIT_MS, on_frontier, g) != ERR_OK)
+    if (merge_clnt_frontier_within(g->merge, MEMBERS_WAIT_MS, &m, on_frontier, g) != ERR_OK)
         gossip_no_frontier(g->core, clock_mono());
 }
 

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HELLO_MS       2000u
-#define HELLO_WAIT_MS  1500u
-#define LOOKUP_WAIT_MS 8000u
+#define HELLO_MS      2000u
+#define HELLO_WAIT_MS 1500u
 
 static bool not_ready(merge_service *m, const service_call *call)
 {
@@ -95,7 +94,7 @@ static void look_up(merge_service *m, const service_call *call, const emit_reque
     idem_request req = {.key = in->idem};
     err_t e = msg_encode(&emit_request_desc, in, &op->body);
     if (e == ERR_OK)
-        e = clnt_send(m->store, &idem_request_desc, &req, LOOKUP_WAIT_MS, on_looked_up, op);
+        e = store_clnt_idem(m->store, &req, on_looked_up, op);
     if (e != ERR_OK)
         on_looked_up(op, e, err_text(e), NULL);
 }
@@ -122,7 +121,7 @@ static err_t check_expectation(merge_service *m, const emit_request *in, buf *wh
     if (in->expect == 0 || !msg_list_next(&emit_row_desc, &list, &first))
         return ERR_OK;
     read_stream_request req = {.category = first.category, .stream = first.stream};
-    TRY(clnt_call(m->direct, &read_stream_request_desc, &req, HELLO_WAIT_MS, &reply, why));
+    TRY(store_call_read_stream_within(m->direct, HELLO_WAIT_MS, &req, &reply, why));
     if (reply.head == in->expect - 1)
         return ERR_OK;
     buf_addf(why, "%.*s/%.*s has %llu events here, not %llu: nothing was written",
@@ -295,8 +294,7 @@ static void on_damage(void *ctx, err_t e, const char *text, const void *reply)
 
 void merge_ask_damage(merge_service *m)
 {
-    err_t e = clnt_send(m->store, &damage_request_desc, &(damage_request){0}, HELLO_WAIT_MS,
-                        on_damage, m);
+    err_t e = store_clnt_damage_within(m->store, HELLO_WAIT_MS, &(damage_request){0}, on_damage, m);
     if (e != ERR_OK)
         log_debug("damage: %s", err_text(e)); /* asked again with the next hello */
 }
@@ -332,8 +330,8 @@ static void merge_tick(service *s, void *self)
     if (m->asking)
         return;
     m->asking = true;
-    err_t e = clnt_send(m->store, &store_hello_request_desc,
-                        &(store_hello_request){.writer = m->writer}, HELLO_WAIT_MS, on_hello, m);
+    store_hello_request req = {.writer = m->writer};
+    err_t e = store_clnt_store_hello_within(m->store, HELLO_WAIT_MS, &req, on_hello, m);
     if (e != ERR_OK)
         on_hello(m, e, err_text(e), NULL);
 }

@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-#define FLIGHTS_MAX        6u
-#define APPEND_PATIENCE_MS 3600000u /* appends are idempotent: repeated until the store is back */
+#define FLIGHTS_MAX 6u
 
 /* ---- flights ---- */
 
@@ -143,8 +142,7 @@ static void send_flight(merge_service *m, flight *f)
 {
     f->again = false;
     f->sent = true;
-    err_t e =
-        clnt_send(m->store, &append_request_desc, &f->request, APPEND_PATIENCE_MS, on_appended, f);
+    err_t e = store_clnt_append(m->store, &f->request, on_appended, f);
     if (e != ERR_OK)
         on_appended(f, e, err_text(e), NULL);
 }

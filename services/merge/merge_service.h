@@ -5,6 +5,7 @@
 #include "merge/merge_core.h"
 #include "merge/merge_identity.h"
 #include "shell/service.h"
+#include "store/store_clnt.h"
 
 enum {
     COUNT_EMITTED,

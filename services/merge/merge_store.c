@@ -4,23 +4,37 @@
 
 #define READ_TIMEOUT_MS 5000u
 
-static err_t ask(merge_service *m, const msg_desc *request, const void *msg, void *reply)
+static err_t answered(const char *what, err_t e, buf *why)
 {
-    buf why;
-    buf_init(&why, 512);
-    err_t e = clnt_call(m->direct, request, msg, READ_TIMEOUT_MS, reply, &why);
     if (e != ERR_OK)
-        log_warn("%s: %.*s", request->name, (int)why.len, (const char *)why.p);
-    buf_release(&why);
+        log_warn("%s: %.*s", what, (int)why->len, why->len > 0 ? (const char *)why->p : "");
+    buf_release(why);
     return e;
 }
+
+#define ASK(what)                                                                                  \
+    static err_t ask_##what(merge_service *m, const what##_request *req,                           \
+                            what##_request_answer *reply)                                          \
+    {                                                                                              \
+        buf why;                                                                                   \
+        buf_init(&why, 512);                                                                       \
+        err_t e = store_call_##what##_within(m->direct, READ_TIMEOUT_MS, req, reply, &why);        \
+        return answered(#what, e, &why);                                                           \
+    }
+ASK(locate)
+ASK(read_feed)
+ASK(fetch)
+ASK(tips)
+ASK(verdict)
+ASK(seal)
+ASK(incarnation)
 
 static err_t locate(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_t max, size_t *n)
 {
     locate_request req = {.feed = feed, .seq = seq};
     locate_reply reply;
     *n = 0;
-    TRY(ask(ctx, &locate_request_desc, &req, &reply));
+    TRY(ask_locate(ctx, &req, &reply));
     while (*n < max && msg_list_next(&place_row_desc, &reply.places, &out[*n]))
         (*n)++;
     return ERR_OK;
@@ -49,7 +63,7 @@ static err_t read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
     while (from <= to) {
         read_feed_request req = {.feed = feed, .from_seq = from, .to_seq = to, .max = 1024};
         rows_reply reply;
-        TRY(ask(ctx, &read_feed_request_desc, &req, &reply));
+        TRY(ask_read_feed(ctx, &req, &reply));
         bool stopped;
         uint64_t next = reply.next;
         TRY(walk_rows(&reply.rows, each, arg, &stopped));
@@ -65,7 +79,7 @@ static err_t read_roster(void *ctx, bool (*each)(void *arg, const stored_row *ro
     fetch_request req = {.max = 1024, .category = bytes_str(ROSTER_CATEGORY)};
     for (;;) {
         rows_reply reply;
-        TRY(ask(ctx, &fetch_request_desc, &req, &reply));
+        TRY(ask_fetch(ctx, &req, &reply));
         bool stopped, last = reply.caught_up;
         req.epoch = reply.epoch;
         req.after = reply.next;
@@ -79,7 +93,7 @@ static err_t tips(void *ctx, bool (*each)(void *arg, const tip_row *row), void *
 {
     tips_reply reply;
     tip_row row;
-    TRY(ask(ctx, &tips_request_desc, &(tips_request){0}, &reply));
+    TRY(ask_tips(ctx, &(tips_request){0}, &reply));
     while (msg_list_next(&tip_row_desc, &reply.tips, &row))
         if (!each(arg, &row))
             break;
@@ -89,18 +103,18 @@ static err_t tips(void *ctx, bool (*each)(void *arg, const tip_row *row), void *
 static err_t verdicts(void *ctx, const verdict_row *rows, size_t n)
 {
     verdict_request req = {.verdicts = MSG_LIST_OF(rows, n)};
-    return ask(ctx, &verdict_request_desc, &req, &(ok_reply){0});
+    return ask_verdict(ctx, &req, NULL);
 }
 
 static err_t seal(void *ctx, const seal_request *req)
 {
-    return ask(ctx, &seal_request_desc, req, &(ok_reply){0});
+    return ask_seal(ctx, req, NULL);
 }
 
 static err_t incarnation(void *ctx, uint16_t value)
 {
     incarnation_request req = {.incarnation = value};
-    return ask(ctx, &incarnation_request_desc, &req, &(ok_reply){0});
+    return ask_incarnation(ctx, &req, NULL);
 }
 
 merge_io merge_store_io(merge_service *m)

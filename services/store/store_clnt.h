@@ -1,38 +1,35 @@
-/* What others ask the store: one function per request; proto/store.def says what they mean. The first
- * form as clnt_send; the second for programs without a loop, as clnt_call: the reply borrows the client
- * until its next call. */
+/* What others ask the store: functions as shell/clnt_stub.h says; proto/store.def says what they mean. */
 #ifndef CAIRN_STORE_CLNT_H
 #define CAIRN_STORE_CLNT_H
 
-#include "shell/clnt.h"
+#include "shell/clnt_stub.h"
 
 #define STORE_CLNT_MS       10000u
 #define STORE_CLNT_FETCH_MS (FETCH_MAX_WAIT_MS + STORE_CLNT_MS)
+#define STORE_CLNT_IDEM_MS                                                                         \
+    8000u /* less than a command waits for merge, which asks it on its behalf */
+#define STORE_CLNT_APPEND_MS 3600000u /* appends are idempotent: repeated until the store is back */
 
-/* STORE_CALL(request, reply): every request of the store but fetch, which may wait. */
-#define STORE_CALLS(STORE_CALL)                                                                    \
-    STORE_CALL(store_hello, store_hello_reply)                                                     \
-    STORE_CALL(read_feed, rows_reply)                                                              \
-    STORE_CALL(read_stream, rows_reply)                                                            \
-    STORE_CALL(scan, scan_reply)                                                                   \
-    STORE_CALL(tips, tips_reply)                                                                   \
-    STORE_CALL(run, run_reply)                                                                     \
-    STORE_CALL(locate, locate_reply)                                                               \
-    STORE_CALL(idem, idem_reply)                                                                   \
-    STORE_CALL(damage, damage_reply)                                                               \
-    STORE_CALL(append, append_reply)                                                               \
-    STORE_CALL(verdict, ok_reply)                                                                  \
-    STORE_CALL(seal, ok_reply)                                                                     \
-    STORE_CALL(incarnation, ok_reply)                                                              \
-    STORE_CALL(erase, ok_reply)
+#define STORE_STUB(ROW)                                                                            \
+    ROW(store, store_hello, STORE_CLNT_MS)                                                         \
+    ROW(store, fetch, STORE_CLNT_FETCH_MS)                                                         \
+    ROW(store, read_feed, STORE_CLNT_MS)                                                           \
+    ROW(store, read_stream, STORE_CLNT_MS)                                                         \
+    ROW(store, scan, STORE_CLNT_MS)                                                                \
+    ROW(store, tips, STORE_CLNT_MS)                                                                \
+    ROW(store, run, STORE_CLNT_MS)                                                                 \
+    ROW(store, locate, STORE_CLNT_MS)                                                              \
+    ROW(store, idem, STORE_CLNT_IDEM_MS)                                                           \
+    ROW(store, damage, STORE_CLNT_MS)
+STORE_STUB(CLNT_STUB)
 
-#define STORE_STUB(what, reply_type)                                                               \
-    err_t store_clnt_##what(clnt *c, const what##_request *req, clnt_done *done, void *ctx)        \
-        CAIRN_CHECK;                                                                               \
-    err_t store_call_##what(clnt *c, const what##_request *req, reply_type *out, buf *text)        \
-        CAIRN_CHECK;
-STORE_CALLS(STORE_STUB)
-STORE_STUB(fetch, rows_reply)
-#undef STORE_STUB
+/* Private to merge, the only writer. */
+#define STORE_WRITER_STUB(ROW)                                                                     \
+    ROW(store, append, STORE_CLNT_APPEND_MS)                                                       \
+    ROW(store, verdict, STORE_CLNT_MS)                                                             \
+    ROW(store, seal, STORE_CLNT_MS)                                                                \
+    ROW(store, incarnation, STORE_CLNT_MS)                                                         \
+    ROW(store, erase, STORE_CLNT_MS)
+STORE_WRITER_STUB(CLNT_STUB)
 
 #endif

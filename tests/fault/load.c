@@ -8,10 +8,11 @@
  *   fault_load rows HOME AFTER     prints the rows of the store after an offset, one a line:
  *                                      row OFFSET FEED SEQ ID FLAGS WALL COUNTER CATEGORY STREAM KIND KEY
  *                                  (KEY is the attribute `by`, in which emit puts its own) and: head N */
+#include "merge/merge_clnt.h"
 #include "proto/event.h"
-#include "shell/clnt.h"
 #include "shell/clock.h"
 #include "shell/home.h"
+#include "store/store_clnt.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -121,7 +122,7 @@ static void ask(slot *k)
                         .idem = bytes_str(k->key),
                         .events = MSG_LIST_OF(rows, k->n)};
     k->wanted = false;
-    if (clnt_send(k->l->clnt, &emit_request_desc, &req, WAIT_MS, on_answer, k) != ERR_OK)
+    if (merge_clnt_emit_within(k->l->clnt, WAIT_MS, &req, on_answer, k) != ERR_OK)
         k->wanted = true;
     buf_release(&payload);
     buf_release(&attributes);
@@ -183,7 +184,7 @@ static int rows(load *l, uint64_t after)
     buf why;
     buf_init(&why, 512);
     while (!reply.caught_up) {
-        if (clnt_call(l->clnt, &fetch_request_desc, &req, ROWS_WAIT_MS, &reply, &why) != ERR_OK) {
+        if (store_call_fetch_within(l->clnt, ROWS_WAIT_MS, &req, &reply, &why) != ERR_OK) {
             printf("failed %.*s\n", (int)why.len, (const char *)why.p);
             buf_release(&why);
             return 1;
