@@ -2,24 +2,16 @@
  * and cheap, so reading a file again is how to go on with it. */
 #include "cli/bundle_file.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "shell/clock.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <zmq.h>
 
 #define WINDOW     8u /* runs on their way to merge */
 #define PASSES_MAX 8u /* each lets in what the one before made known */
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 typedef struct {
     uint64_t events, seq; /* how many; the first of them */
@@ -112,7 +104,7 @@ static err_t take(void *context, const run *one)
     drain(r, WINDOW - 1);
     while (f->busy && f < r->flights + WINDOW - 1)
         f++;
-    if (r->err != ERR_OK || stopped)
+    if (r->err != ERR_OK || interrupted)
         return ERR_STOPPING;
     *f = (ingest){r, true, one->feed, one->first_seq, one->count};
     err_t e = merge_clnt_ingest(r->merge, &req, on_answer, f);
@@ -127,7 +119,7 @@ static bool seen(void *context, uint64_t at, uint64_t size)
         progress_init(&r->bar, size, size == 0 || cmdline_has(r->line, "quiet"));
     r->bar_known = true;
     progress_show(&r->bar, at, r->now->accepted + r->now->duplicates);
-    return !stopped && r->err == ERR_OK;
+    return !interrupted && r->err == ERR_OK;
 }
 
 /* ---- files and passes ---- */
@@ -162,13 +154,14 @@ static bool may_get_in(const source *s)
 static void read_all(reading *r, source *sources, size_t n)
 {
     uint64_t in = 0;
-    for (size_t i = 0; i < n && r->err == ERR_OK && !stopped; i++) {
+    for (size_t i = 0; i < n && r->err == ERR_OK && !interrupted; i++) {
         read_source(r, &sources[i], false);
         in += sources[i].accepted;
     }
-    for (unsigned pass = 1; pass < PASSES_MAX && in > 0 && r->err == ERR_OK && !stopped; pass++) {
+    for (unsigned pass = 1; pass < PASSES_MAX && in > 0 && r->err == ERR_OK && !interrupted;
+         pass++) {
         in = 0;
-        for (size_t i = 0; i < n && r->err == ERR_OK && !stopped; i++) {
+        for (size_t i = 0; i < n && r->err == ERR_OK && !interrupted; i++) {
             uint64_t before = sources[i].accepted;
             if (!may_get_in(&sources[i]) || strcmp(sources[i].path, "-") == 0)
                 continue;
@@ -247,7 +240,7 @@ static int report(const reading *r, const source *sources, size_t n)
     }
     if (r->err != ERR_OK)
         return node_fail("%s; what was taken stays, read it again to go on", r->words);
-    if (stopped)
+    if (interrupted)
         return node_fail("stopped; what was taken stays, read it again to go on");
     return status;
 }
@@ -257,10 +250,8 @@ int cmd_bundle_read(const cmdline *c)
     reading r = {.line = c};
     size_t n = cmdline_arg_count(c);
     source *sources = calloc(n, sizeof *sources);
-    struct sigaction act = {.sa_handler = on_signal};
     int status = 1;
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    interrupt_catch();
     for (size_t i = 0; sources != NULL && i < n; i++)
         sources[i].path = cmdline_arg(c, i);
     if (node_open(&r.n, cmdline_get(c, "home"), true) && sources != NULL) {

@@ -2,23 +2,15 @@
 #include "cli/bundle_ends.h"
 #include "cli/bundle_file.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "pure/roster_event.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 #define TRIES_MAX                                                                                  \
     256u /* earlier ends asked about for one entry; beyond that its chain is written whole */
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 typedef struct {
     frontier_entry at;
@@ -153,15 +145,15 @@ static err_t write_entry(writing *w, const frontier_entry *to)
     uint64_t after = 0;
     err_t e = first_run(w, to, &after, &reply);
     w->left_out += after;
-    while (e == ERR_OK && reply.run.len > 0 && !stopped) {
+    while (e == ERR_OK && reply.run.len > 0 && !interrupted) {
         TRY(write_run(w, reply.run, &after));
         progress_show(&w->bar, w->done.events + w->left_out, w->done.events);
         if (after >= to->seq)
             return ERR_OK;
         e = ask_run(w, to, after, &any, &reply);
     }
-    if (e == ERR_TIMEOUT || stopped)
-        return stopped ? ERR_STOPPING : e;
+    if (e == ERR_TIMEOUT || interrupted)
+        return interrupted ? ERR_STOPPING : e;
     if (e == ERR_OK)
         return ERR_OK;
     char ref[OUT_REF_BYTES];
@@ -247,10 +239,8 @@ static int write_bundle(writing *w, const char *path, const char *since)
 int cmd_bundle_write(const cmdline *c)
 {
     writing w = {.line = c};
-    struct sigaction act = {.sa_handler = on_signal};
     int status = 1;
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    interrupt_catch();
     buf_init(&w.piece, BUNDLE_RECORD_MAX_BYTES);
     buf_init(&w.why, 8192);
     if (node_open(&w.n, cmdline_get(c, "home"), true))

@@ -4,6 +4,7 @@
 #include "cli/csv_read.h"
 #include "cli/csv_write.h"
 #include "cli/demo_node.h"
+#include "cli/interrupt.h"
 #include "cli/supervise.h"
 #include "shell/clock.h"
 
@@ -28,14 +29,6 @@ typedef struct {
     mono_ms began;
     uint64_t rows;
 } demo;
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    interrupted = 1;
-}
 
 static void say(const demo *d, const char *fmt, ...)
 {
@@ -375,12 +368,10 @@ static bool play(demo *d)
 
 int cmd_demo(const cmdline *c)
 {
-    struct sigaction act = {.sa_handler = on_signal};
     demo *d = calloc(1, sizeof *d);
     if (d == NULL)
         return node_fail("out of memory");
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    interrupt_catch();
     d->line = c;
     d->began = clock_mono();
     d->seed = cmdline_number(c, "seed");

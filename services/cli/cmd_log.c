@@ -1,23 +1,15 @@
 /* cairn log: the events in order of arrival, as they arrive with -f. */
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "proto/event.h"
 #include "proto/row.h"
 #include "shell/clock.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define PAGE 1024u
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 typedef struct {
     const cmdline *line;
@@ -111,14 +103,14 @@ static int follow(log_reader *l, bool wait)
     rows_reply reply = {0};
     stored_row row;
     req.after = after != NULL ? strtoull(after, NULL, 10) : 0;
-    while (!stopped) {
+    while (!interrupted) {
         req.wait_ms = wait && reply.caught_up ? 1000 : 0;
         err_t e = node_try_fetch(&l->n, NODE_WAIT_MS, &req, &reply);
         if (e == ERR_EPOCH && wait) { /* another database: its offsets mean something else */
             req.epoch = req.after = 0;
             continue;
         }
-        if (stopped)
+        if (interrupted)
             return 0;
         if (e != ERR_OK)
             return node_fail("%.*s", (int)l->n.words.len, (const char *)l->n.words.p);
@@ -137,10 +129,8 @@ static int follow(log_reader *l, bool wait)
 int cmd_log(const cmdline *c)
 {
     log_reader l = {.line = c, .as_json = cmdline_has(c, "json")};
-    struct sigaction act = {.sa_handler = on_signal};
     int status = 1;
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    interrupt_catch();
     buf_init(&l.json, 8 * EVENT_MAX_BYTES);
     if (node_open(&l.n, cmdline_get(c, "home"), true))
         status = follow(&l, cmdline_has(c, "follow"));

@@ -1,11 +1,11 @@
 /* cairn status: the honest table. Each service is asked on its own; one that does not answer is a line, not an end. */
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/supervise.h"
 #include "pure/roster_event.h"
 #include "shell/clock.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,14 +26,6 @@ typedef struct {
     uint64_t conflicts, position, records;
     char node_name[NAME_MAX_BYTES + 1], title[TITLE_MAX_BYTES + 1];
 } state;
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 /* ---- gathering ---- */
 
@@ -368,16 +360,14 @@ static int show(state *s)
 
 static int watch(state *s)
 {
-    struct sigaction act = {.sa_handler = on_signal};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
-    while (!stopped) {
+    interrupt_catch();
+    while (!interrupted) {
         if (!s->as_json && isatty(STDOUT_FILENO))
             fputs("\033[H\033[2J", stdout);
         (void)show(s);
         fflush(stdout);
         struct timespec pause = {1, 0};
-        if (!stopped)
+        if (!interrupted)
             nanosleep(&pause, NULL);
     }
     return 0;

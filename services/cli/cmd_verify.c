@@ -1,25 +1,17 @@
 /* cairn verify: every event of the store hashed again, every seal checked again. The store is asked for the next rows
  * while these are hashed, and threads check the seals. */
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/verify_chain.h"
 #include "shell/clock.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #define ASK_MS 30000u
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopped = 1;
-}
 
 typedef struct {
     const cmdline *line;
@@ -65,13 +57,13 @@ static err_t ask_rows(verifying *v, uint64_t epoch, uint64_t after)
 static err_t await_rows(verifying *v)
 {
     mono_ms next = clnt_pump(v->store);
-    while (!v->arrived && !stopped) {
+    while (!v->arrived && !interrupted) {
         mono_ms now = clock_mono();
         zmq_pollitem_t item = {.socket = clnt_socket(v->store), .events = ZMQ_POLLIN};
         (void)zmq_poll(&item, 1, next.ms > now.ms ? (long)(next.ms - now.ms) : 0);
         next = clnt_pump(v->store);
     }
-    return stopped ? ERR_STOPPING : v->answer;
+    return interrupted ? ERR_STOPPING : v->answer;
 }
 
 static err_t fetch_one(void *ctx, uint64_t offset, stored_row *row)
@@ -256,10 +248,8 @@ static int run(verifying *v)
 int cmd_verify(const cmdline *c)
 {
     verifying v = {.line = c};
-    struct sigaction act = {.sa_handler = on_signal};
     int status = 1;
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    interrupt_catch();
     buf_init(&v.raw, MESSAGE_MAX_BYTES);
     buf_init(&v.why, 4 * ERROR_TEXT_MAX_BYTES);
     if (node_open(&v.n, cmdline_get(c, "home"), true))
