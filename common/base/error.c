@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 static const struct {
@@ -35,4 +36,22 @@ err_class err_class_of(err_t e)
 bool err_is_transient(err_t e)
 {
     return err_class_of(e) == ERR_CLASS_TRANSIENT;
+}
+
+err_t err_of_errno(int number)
+{
+    switch (number) {
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    case EROFS:
+        return ERR_READ_ONLY;
+    case EACCES:
+    case EPERM:
+        return ERR_FORBIDDEN;
+    default:
+        return ERR_IO;
+    }
 }

@@ -28,6 +28,8 @@ const char *err_name(err_t e); /* "BAD_SEAL"; never NULL */
 const char *err_text(err_t e); /* a sentence for people; never NULL */
 err_class err_class_of(err_t e);
 bool err_is_transient(err_t e); /* worth trying again without change */
+/* What an errno of a file operation means: NOT_FOUND, FULL, READ_ONLY, FORBIDDEN, else IO. */
+err_t err_of_errno(int number);
 
 /* Returns on the first failure: TRY(x) for functions that own nothing yet. */
 #define TRY(expr)                                                                                  \

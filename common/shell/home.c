@@ -9,24 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static err_t error_of_errno(void)
-{
-    switch (errno) {
-    case ENOENT:
-        return ERR_NOT_FOUND;
-    case ENOSPC:
-    case EDQUOT:
-        return ERR_FULL;
-    case EROFS:
-        return ERR_READ_ONLY;
-    case EACCES:
-    case EPERM:
-        return ERR_FORBIDDEN;
-    default:
-        return ERR_IO;
-    }
-}
-
 err_t home_make_dir(const char *path)
 {
     char part[HOME_PATH_MAX];
@@ -39,7 +21,7 @@ err_t home_make_dir(const char *path)
             continue;
         part[i] = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST && errno != EISDIR)
-            return error_of_errno();
+            return err_of_errno(errno);
         part[i] = i < n ? '/' : '\0';
     }
     return ERR_OK;
@@ -49,7 +31,7 @@ err_t home_read_file(const char *path, buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_of_errno();
+        return err_of_errno(errno);
     err_t e = ERR_OK;
     for (;;) {
         uint8_t chunk[4096];
@@ -72,10 +54,10 @@ static err_t write_all(int fd, bytes content)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return error_of_errno();
+            return err_of_errno(errno);
         content = bytes_of(content.p + n, content.len - (size_t)n);
     }
-    return fsync(fd) == 0 ? ERR_OK : error_of_errno();
+    return fsync(fd) == 0 ? ERR_OK : err_of_errno(errno);
 }
 
 static err_t sync_parent(const char *path)
@@ -88,10 +70,10 @@ static err_t sync_parent(const char *path)
     *slash = '\0';
     int fd = open(*dir != '\0' ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return error_of_errno();
+        return err_of_errno(errno);
     int rc = fsync(fd);
     close(fd);
-    return rc == 0 ? ERR_OK : error_of_errno();
+    return rc == 0 ? ERR_OK : err_of_errno(errno);
 }
 
 err_t home_write_file(const char *path, bytes content)
@@ -100,11 +82,11 @@ err_t home_write_file(const char *path, bytes content)
     snprintf(temp, sizeof temp, "%s.new", path);
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        return error_of_errno();
+        return err_of_errno(errno);
     err_t e = write_all(fd, content);
     close(fd);
     if (e == ERR_OK && rename(temp, path) != 0)
-        e = error_of_errno();
+        e = err_of_errno(errno);
     if (e != ERR_OK) {
         unlink(temp);
         return e;

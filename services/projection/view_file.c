@@ -10,25 +10,6 @@
 #define LINK   "records.db"
 #define PREFIX "records-"
 
-static err_t error_of_errno(void)
-{
-    switch (errno) {
-    case ENOENT:
-    case EINVAL:
-        return ERR_NOT_FOUND;
-    case ENOSPC:
-    case EDQUOT:
-        return ERR_FULL;
-    case EROFS:
-        return ERR_READ_ONLY;
-    case EACCES:
-    case EPERM:
-        return ERR_FORBIDDEN;
-    default:
-        return ERR_IO;
-    }
-}
-
 void view_file_link(const char *dir, char out[VIEW_PATH_MAX])
 {
     snprintf(out, VIEW_PATH_MAX, "%s/" LINK, dir);
@@ -39,8 +20,8 @@ err_t view_file_current(const char *dir, char out[VIEW_PATH_MAX])
     char link[VIEW_PATH_MAX], target[64];
     view_file_link(dir, link);
     ssize_t n = readlink(link, target, sizeof target - 1);
-    if (n < 0)
-        return error_of_errno();
+    if (n < 0) /* EINVAL: something else has that name */
+        return errno == EINVAL ? ERR_NOT_FOUND : err_of_errno(errno);
     target[n] = '\0';
     if (strncmp(target, PREFIX, strlen(PREFIX)) != 0 || strchr(target, '/') != NULL)
         return ERR_NOT_FOUND;
@@ -70,7 +51,7 @@ err_t view_file_publish(const char *dir, const char *path)
     snprintf(temp, sizeof temp, "%s.new", link);
     (void)unlink(temp);
     if (symlink(name != NULL ? name + 1 : path, temp) != 0 || rename(temp, link) != 0)
-        return error_of_errno();
+        return err_of_errno(errno);
     sync_dir(dir);
     return ERR_OK;
 }
