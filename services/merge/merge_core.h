@@ -93,6 +93,9 @@ err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, mer
  * can be: see merge_core_released. With `mend`, events already held are passed on too, so that damaged copies heal. */
 err_t merge_core_ingest(merge_core *c, wall_ms now, bytes encoded, member_no peer, bool mend,
                         merge_batch *b, ingest_reply *out) CAIRN_CHECK;
+/* The founder's key when the run begins with the event that makes `dataset`; else ERR_NOT_MEMBER, ERR_DATASET or what
+ * is wrong with its bytes. */
+err_t merge_genesis_of(bytes encoded, const dataset_id *dataset, member_key *founder) CAIRN_CHECK;
 /* Rows that the store has found damaged (damage_reply.rows): their stretches become wanted in the frontier until this
  * is called without them. */
 err_t merge_core_damaged(merge_core *c, msg_list rows) CAIRN_CHECK;

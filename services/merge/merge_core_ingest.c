@@ -37,17 +37,17 @@ static void refuse(judging *j, err_t e, uint32_t from_index)
 
 /* ---- whose is it, and does it follow what is held? ---- */
 
-/* Before anybody is known, only the genesis event itself says whose chain begins here. */
-static size_t genesis_keys(const judging *j, member_key *keys)
+err_t merge_genesis_of(bytes encoded, const dataset_id *dataset, member_key *founder)
 {
-    run_iter it = run_items(&j->run);
+    run r;
     run_item item;
     event_view v;
-    if (j->run.feed != ROSTER_FOUNDER_FEED || j->run.first_seq != 1 || !run_next(&it, &item) ||
-        item.erased || event_parse(item.data, &v) != ERR_OK || !merge_is_roster_event(&v) ||
-        merge_genesis_author(j->c, &v, &keys[0]) != ERR_OK)
-        return 0;
-    return 1;
+    TRY(run_decode(encoded, &r));
+    run_iter it = run_items(&r);
+    if (r.feed != ROSTER_FOUNDER_FEED || r.first_seq != 1 || !run_next(&it, &item) || item.erased)
+        return ERR_NOT_MEMBER;
+    TRY(event_parse(item.data, &v));
+    return merge_is_roster_event(&v) ? merge_genesis_author(dataset, &v, founder) : ERR_NOT_MEMBER;
 }
 
 static size_t candidate_keys(const judging *j, const merge_tip *tip,
@@ -59,7 +59,10 @@ static size_t candidate_keys(const judging *j, const merge_tip *tip,
     }
     size_t n = roster_author(j->c->roster, j->run.feed, keys, MERGE_KEYS_MAX);
     n = n < MERGE_KEYS_MAX ? n : MERGE_KEYS_MAX;
-    return n > 0 ? n : genesis_keys(j, keys);
+    /* Before anybody is known, only the genesis event itself says whose chain begins here. */
+    if (n == 0)
+        n = merge_genesis_of(j->encoded, &j->c->identity.dataset, &keys[0]) == ERR_OK;
+    return n;
 }
 
 /* Chain and seals under the first key that fits; the error of the last one that does not. */

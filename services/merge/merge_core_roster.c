@@ -31,7 +31,7 @@ typedef struct {
     err_t e;
 } folding;
 
-err_t merge_genesis_author(const merge_core *c, const event_view *v, member_key *out)
+err_t merge_genesis_author(const dataset_id *dataset, const event_view *v, member_key *out)
 {
     static roster_lists_room room;
     roster_event ev;
@@ -42,7 +42,7 @@ err_t merge_genesis_author(const merge_core *c, const event_view *v, member_key 
     TRY(roster_event_read(kind, v->payload, &room, &ev));
     chain_genesis_id(&made, &ev.key, v->head, v->tail);
     *out = ev.key;
-    return memcmp(made.b, c->identity.dataset.b, sizeof made.b) == 0 ? ERR_OK : ERR_DATASET;
+    return memcmp(made.b, dataset->b, sizeof made.b) == 0 ? ERR_OK : ERR_DATASET;
 }
 
 static bool fold_row(void *arg, const stored_row *row)
@@ -54,7 +54,7 @@ static bool fold_row(void *arg, const stored_row *row)
         return true;
     err_t e = merge_author_of(f->c, row->feed, row->seq, &row->id, &author);
     if (e == ERR_NOT_MEMBER && row->feed == ROSTER_FOUNDER_FEED && row->seq == 1)
-        e = merge_genesis_author(f->c, &v, &author);
+        e = merge_genesis_author(&f->c->identity.dataset, &v, &author);
     if (e == ERR_OK)
         e = merge_roster_fold(f->c, row->feed, row->seq, &row->id, &author, &v);
     if (e != ERR_OK && e != ERR_NOT_MEMBER && e != ERR_DATASET) {

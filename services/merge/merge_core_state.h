@@ -107,7 +107,8 @@ err_t merge_author_of(merge_core *c, feed_id feed, uint64_t seq, const event_id 
 /* merge_core_roster.c */
 err_t merge_roster_load(merge_core *c) CAIRN_CHECK;
 /* The founder's key out of the genesis event, which must make the dataset id. ERR_NOT_MEMBER, ERR_DATASET. */
-err_t merge_genesis_author(const merge_core *c, const event_view *v, member_key *out) CAIRN_CHECK;
+err_t merge_genesis_author(const dataset_id *dataset, const event_view *v,
+                           member_key *out) CAIRN_CHECK;
 err_t merge_roster_fold(merge_core *c, feed_id feed, uint64_t seq, const event_id *id,
                         const member_key *author, const event_view *v) CAIRN_CHECK;
 /* Applies what the roster changed: verdicts of held events, frontier. */

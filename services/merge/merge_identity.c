@@ -5,7 +5,6 @@
 #include "shell/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static err_t complain(buf *why, err_t e, const char *path)
 {
@@ -233,31 +232,6 @@ err_t merge_identity_found(const cairn_home *home, const char *title, const char
     return e;
 }
 
-static err_t check_genesis(const dataset_id *dataset, bytes encoded)
-{
-    roster_lists_room *room = malloc(sizeof *room);
-    run r;
-    run_item item;
-    event_view v;
-    roster_event ev;
-    dataset_id made;
-    if (room == NULL)
-        return ERR_NO_MEMORY;
-    err_t e = run_decode(encoded, &r);
-    if (e == ERR_OK) {
-        run_iter it = run_items(&r);
-        e = run_next(&it, &item) && !item.erased ? event_parse(item.data, &v) : ERR_MALFORMED;
-    }
-    if (e == ERR_OK)
-        e = roster_event_read(ROSTER_EV_GENESIS, v.payload, room, &ev);
-    if (e == ERR_OK) {
-        chain_genesis_id(&made, &ev.key, v.head, v.tail);
-        e = memcmp(made.b, dataset->b, sizeof made.b) == 0 ? ERR_OK : ERR_DATASET;
-    }
-    free(room);
-    return e;
-}
-
 err_t merge_identity_join(const cairn_home *home, const dataset_id *dataset, member_no number,
                           const char *name, bytes genesis, buf *why)
 {
@@ -266,7 +240,8 @@ err_t merge_identity_join(const cairn_home *home, const dataset_id *dataset, mem
                  home->path);
         return ERR_EXISTS;
     }
-    err_t e = check_genesis(dataset, genesis);
+    member_key founder;
+    err_t e = merge_genesis_of(genesis, dataset, &founder);
     if (e != ERR_OK) {
         buf_addf(why, "the inviter's first event is not that of the token's dataset: %s",
                  err_text(e));
