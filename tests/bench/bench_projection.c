@@ -13,6 +13,7 @@
 #include "store/store_clnt.h"
 #include "store/store_core.h"
 #include "store/store_lmdb.h"
+#include "tests/bench/bench.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -37,36 +38,6 @@ typedef struct {
     uint8_t bodies[BATCH][BODY_MAX];
     append_row rows[BATCH];
 } filler;
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void line(const char *name, double value, const char *unit)
-{
-    printf("%-36s %14.1f %s\n", name, value, unit);
-    fflush(stdout);
-}
-
-static void must(err_t e, const char *what)
-{
-    if (e == ERR_OK)
-        return;
-    fprintf(stderr, "%s: %s\n", what, err_text(e));
-    exit(1);
-}
-
-static uint64_t next_random(void)
-{
-    static uint64_t z = 42;
-    z ^= z << 13;
-    z ^= z >> 7;
-    z ^= z << 17;
-    return z;
-}
 
 /* ---- filling the log ---- */
 

@@ -8,6 +8,7 @@
 #include "pure/run.h"
 #include "store/store_core.h"
 #include "store/store_lmdb.h"
+#include "tests/bench/bench.h"
 
 #include <lmdb.h>
 #include <stdio.h>
@@ -21,41 +22,11 @@
 #define SEAL_EVERY    32u
 #define MAP_BYTES     (64ull << 30)
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static double cpu_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void line(const char *name, double value, const char *unit)
-{
-    printf("%-34s %14.1f %s\n", name, value, unit);
-    fflush(stdout);
-}
-
-static void must(err_t e, const char *what)
-{
-    if (e == ERR_OK)
-        return;
-    fprintf(stderr, "%s: %s\n", what, err_text(e));
-    exit(1);
-}
-
-static uint64_t next_random(void)
-{
-    static uint64_t z = 42;
-    z ^= z << 13;
-    z ^= z >> 7;
-    z ^= z << 17;
-    return z;
 }
 
 static double anonymous_mib(void)
