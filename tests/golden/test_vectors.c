@@ -2,6 +2,7 @@
  * notice a decoder that drifts, the second an encoder. */
 #include "proto/gate.h"
 #include "pure/bundle.h"
+#include "pure/codec.h"
 #include "tests/golden/vectors.h"
 
 #include <criterion/criterion.h>
@@ -191,5 +192,46 @@ Test(vectors, of_bundles_hold)
         drop(in);
     }
     cr_assert(i > 10);
+    json_decref(all);
+}
+
+static void expect_code(codec *c, const json_t *row)
+{
+    const json_t *bodies = json_object_get(row, "bodies"), *one;
+    buf out;
+    size_t i, ends[16], from = 0;
+    bytes code = hex(row, "code", 0);
+    cr_assert(json_array_size(bodies) <= 16);
+    buf_init(&out, 65536);
+    codec_reset(c);
+    json_array_foreach(json_object_get(row, "history"), i, one)
+    {
+        bytes body = hex(one, "body", 0);
+        cr_assert_eq(codec_feed(c, body), ERR_OK);
+        drop(body);
+    }
+    err_t e = codec_decode(c, code, json_array_size(bodies), 65000, &out, ends);
+    cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", text(row, "name"), err_name(e));
+    json_array_foreach(bodies, i, one)
+    {
+        bytes body = hex(one, "body", 0);
+        if (e == ERR_OK)
+            cr_expect(bytes_eq(bytes_of(out.p + from, ends[i] - from), body), "%s: body %zu",
+                      text(row, "name"), i);
+        from = e == ERR_OK ? ends[i] : 0;
+        drop(body);
+    }
+    drop(code);
+    buf_release(&out);
+}
+
+Test(vectors, of_the_radio_codec_hold)
+{
+    json_t *all = load("codec.json"), *row;
+    codec *c = codec_new();
+    size_t i;
+    json_array_foreach(json_object_get(all, "codes"), i, row) expect_code(c, row);
+    cr_assert(i >= 6);
+    codec_free(c);
     json_decref(all);
 }

@@ -14,7 +14,8 @@ static void must(err_t e)
 const vectors_file vectors_files[VECTORS_FILES] = {{"gate.json", vectors_gate},
                                                    {"events.json", vectors_events},
                                                    {"runs.json", vectors_runs},
-                                                   {"bundles.json", vectors_bundles}};
+                                                   {"bundles.json", vectors_bundles},
+                                                   {"codec.json", vectors_codec}};
 
 static bytes keep(vectors_world *w, bytes in)
 {

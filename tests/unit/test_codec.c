@@ -176,8 +176,9 @@ Test(codec, a_cut_or_longer_code_is_not_taken_for_the_whole)
     cr_assert_eq(codec_decode(c, buf_view(&code), b.n, b.all.len, &out, ends), ERR_MALFORMED);
     codec_reset(c);
     buf_clear(&out);
-    cr_assert_neq(codec_decode(c, bytes_of(code.p, code.len / 2), b.n, b.all.len, &out, ends),
-                  ERR_OK);
+    /* A part may be the code of other bodies: only the chain knows. */
+    err_t e = codec_decode(c, bytes_of(code.p, code.len / 2), b.n, b.all.len, &out, ends);
+    cr_assert(e != ERR_OK || !bytes_eq(buf_view(&out), buf_view(&b.all)));
     codec_free(c);
     buf_release(&code);
     buf_release(&out);
