@@ -33,9 +33,10 @@ err_t codec_feed(codec *c, bytes body) CAIRN_CHECK;
  * buf's. The end of the code is not marked: its length travels beside it. */
 err_t codec_encode(codec *c, const bytes *bodies, size_t n, buf *out) CAIRN_CHECK;
 
-/* Appends `n` bodies to `out` and the end of each, as its distance from where `out` ended before, to ends[0..n-1]. Never
- * produces more than `out` may hold, whatever the bytes. ERR_MALFORMED when they are not the code of n arrays, whole and nothing behind it, ERR_TOO_LARGE
- * beyond max_bytes in all, or ERR_NO_MEMORY; `c` then has to be mended as above. */
+/* Appends `n` bodies to `out` and the end of each, as its distance from where `out` ended before,
+ * to ends[0..n-1]. Never produces more than max_bytes, whatever the bytes. ERR_MALFORMED when they
+ * are not the code of n arrays, whole and nothing behind it, ERR_TOO_LARGE beyond max_bytes in all,
+ * or the buf's error; `c` then has to be mended as above. */
 err_t codec_decode(codec *c, bytes in, size_t n, size_t max_bytes, buf *out,
                    size_t *ends) CAIRN_CHECK;
 
