@@ -1,34 +1,28 @@
 #include "proto/mp.h"
 
+#include "base/limits.h"
 #include "proto/gate.h"
 
 #include <msgpack.h>
 
-mp_type mp_peek(const mp_reader *r)
-{
-    /* One row per leading byte 0xc0..0xdf; outside of it the top bits decide. */
-    static const uint8_t by_lead[32] = {
-        MP_NIL, MP_BAD, MP_BOOL,  MP_BOOL,  MP_BIN,   MP_BIN,   MP_BIN,  MP_EXT,
-        MP_EXT, MP_EXT, MP_FLOAT, MP_FLOAT, MP_UINT,  MP_UINT,  MP_UINT, MP_UINT,
-        MP_INT, MP_INT, MP_INT,   MP_INT,   MP_EXT,   MP_EXT,   MP_EXT,  MP_EXT,
-        MP_EXT, MP_STR, MP_STR,   MP_STR,   MP_ARRAY, MP_ARRAY, MP_MAP,  MP_MAP,
-    };
-    if (r->err != ERR_OK || r->p >= r->end)
-        return MP_BAD;
-    uint8_t lead = *r->p;
-    if (lead <= 0x7f)
-        return MP_UINT;
-    if (lead <= 0x8f)
-        return MP_MAP;
-    if (lead <= 0x9f)
-        return MP_ARRAY;
-    if (lead <= 0xbf)
-        return MP_STR;
-    return lead <= 0xdf ? (mp_type)by_lead[lead - 0xc0] : MP_INT;
-}
+#define TIMES_4(t)  t, t, t, t
+#define TIMES_16(t) TIMES_4(t), TIMES_4(t), TIMES_4(t), TIMES_4(t)
+
+const uint8_t mp_type_by_lead[256] = {
+    /* 00 */ TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT),
+    /* 40 */ TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT),
+    /* 80 */ TIMES_16(MP_MAP),
+    /* 90 */ TIMES_16(MP_ARRAY),
+    /* a0 */ TIMES_16(MP_STR), TIMES_16(MP_STR),
+    /* c0 */ MP_NIL, MP_BAD, MP_BOOL, MP_BOOL, MP_BIN, MP_BIN, MP_BIN, MP_EXT,
+    /* c8 */ MP_EXT, MP_EXT, MP_FLOAT, MP_FLOAT, TIMES_4(MP_UINT),
+    /* d0 */ TIMES_4(MP_INT), TIMES_4(MP_EXT), MP_EXT, MP_STR, MP_STR, MP_STR,
+    /* dc */ MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP,
+    /* e0 */ TIMES_16(MP_INT), TIMES_16(MP_INT),
+};
 
 /* Takes `n` bytes or fails; the only place where the cursor moves. */
-static const uint8_t *take(mp_reader *r, size_t n)
+static inline const uint8_t *take(mp_reader *r, size_t n)
 {
     if (r->err != ERR_OK)
         return NULL;
@@ -43,14 +37,15 @@ static const uint8_t *take(mp_reader *r, size_t n)
 
 /* Big-endian number of 1, 2, 4 or 8 bytes that must not have fitted a shorter form (be at least
  * `least`). */
-static uint64_t take_number(mp_reader *r, size_t width, uint64_t least)
+static inline uint64_t take_number(mp_reader *r, size_t width, uint64_t least)
 {
     const uint8_t *at = take(r, width);
     if (at == NULL)
         return 0;
-    uint64_t v = 0;
-    for (size_t i = 0; i < width; i++)
-        v = v << 8 | at[i];
+    uint64_t v = width == 1   ? at[0]
+                 : width == 2 ? get_u16be(at)
+                 : width == 4 ? get_u32be(at)
+                              : get_u64be(at);
     if (v < least) {
         r->err = ERR_NOT_SHORTEST;
         return 0;
@@ -64,23 +59,15 @@ static uint64_t wrong_type(mp_reader *r)
     return 0;
 }
 
-uint64_t mp_uint(mp_reader *r)
+uint64_t mp_uint_long(mp_reader *r)
 {
+    static const uint64_t least[4] = {0x80, 0x100, 0x10000, 0x100000000ull};
     if (mp_peek(r) != MP_UINT)
         return wrong_type(r);
-    uint8_t lead = *take(r, 1);
-    switch (lead) {
-    case 0xcc:
-        return take_number(r, 1, 0x80);
-    case 0xcd:
-        return take_number(r, 2, 0x100);
-    case 0xce:
-        return take_number(r, 4, 0x10000);
-    case 0xcf:
-        return take_number(r, 8, 0x100000000ull);
-    default:
+    uint8_t lead = *r->p++;
+    if (lead <= 0x7f)
         return lead;
-    }
+    return take_number(r, (size_t)1 << (lead - 0xcc), least[lead - 0xcc]);
 }
 
 /* The negative forms: value v of `width` bytes, which must lie below what the next shorter form
@@ -106,7 +93,7 @@ int64_t mp_int(mp_reader *r)
     }
     if (t != MP_INT)
         return (int64_t)wrong_type(r);
-    uint8_t lead = *take(r, 1);
+    uint8_t lead = *r->p++;
     switch (lead) {
     case 0xd0:
         return take_negative(r, 1, -32);
@@ -152,7 +139,7 @@ double mp_double(mp_reader *r)
     return d;
 }
 
-static bytes take_bytes(mp_reader *r, size_t n)
+static inline bytes take_bytes(mp_reader *r, size_t n)
 {
     const uint8_t *at = take(r, n);
     return at == NULL ? bytes_of(NULL, 0) : bytes_of(at, n);
@@ -162,7 +149,7 @@ bytes mp_str(mp_reader *r)
 {
     if (mp_peek(r) != MP_STR)
         return bytes_of(NULL, (size_t)wrong_type(r));
-    uint8_t lead = *take(r, 1);
+    uint8_t lead = *r->p++;
     uint64_t n = lead <= 0xbf   ? lead & 0x1fu
                  : lead == 0xd9 ? take_number(r, 1, 32)
                  : lead == 0xda ? take_number(r, 2, 0x100)
@@ -175,12 +162,11 @@ bytes mp_str(mp_reader *r)
 
 bytes mp_bin(mp_reader *r)
 {
+    static const uint64_t least[3] = {0, 0x100, 0x10000};
     if (mp_peek(r) != MP_BIN)
         return bytes_of(NULL, (size_t)wrong_type(r));
-    uint8_t lead = *take(r, 1);
-    uint64_t n = lead == 0xc4   ? take_number(r, 1, 0)
-                 : lead == 0xc5 ? take_number(r, 2, 0x100)
-                                : take_number(r, 4, 0x10000);
+    uint8_t lead = *r->p++;
+    uint64_t n = take_number(r, (size_t)1 << (lead - 0xc4), least[lead - 0xc4]);
     return take_bytes(r, (size_t)n);
 }
 
@@ -189,23 +175,25 @@ void mp_fixed(mp_reader *r, void *out, size_t len)
     bytes s = mp_bin(r);
     if (r->err == ERR_OK && s.len != len)
         r->err = ERR_MALFORMED;
-    if (r->err == ERR_OK)
-        memcpy(out, s.p, len);
-    else
+    if (r->err != ERR_OK)
         memset(out, 0, len);
+    else if (len == EVENT_ID_BYTES) /* nearly always; a constant length needs no call */
+        memcpy(out, s.p, EVENT_ID_BYTES);
+    else
+        memcpy(out, s.p, len);
 }
 
 /* Arrays and maps: `fix` is the first byte of the one-byte form; every element takes at least
  * `each` bytes. */
-static uint32_t take_count(mp_reader *r, mp_type type, uint8_t fix, size_t each)
+static inline uint32_t take_count(mp_reader *r, mp_type type, uint8_t fix, size_t each)
 {
     if (mp_peek(r) != type)
         return (uint32_t)wrong_type(r);
-    uint8_t lead = *take(r, 1);
+    uint8_t lead = *r->p++;
     uint64_t n = (lead & 0xf0) == fix ? lead & 0x0fu
                  : (lead & 1) == 0    ? take_number(r, 2, 16)
                                       : take_number(r, 4, 0x10000);
-    if (r->err == ERR_OK && n > (size_t)(r->end - r->p) / each)
+    if (r->err == ERR_OK && n * each > (size_t)(r->end - r->p))
         r->err = ERR_TRUNCATED; /* a length bomb: it claims more elements than there are bytes */
     return r->err == ERR_OK ? (uint32_t)n : 0;
 }

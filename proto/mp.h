@@ -34,9 +34,18 @@ static inline mp_reader mp_reader_of(bytes in)
 {
     return (mp_reader){in.p, in.len ? in.p + in.len : in.p, ERR_OK};
 }
-mp_type mp_peek(const mp_reader *r); /* MP_BAD at the end or on a byte msgpack does not use */
+extern const uint8_t mp_type_by_lead[256]; /* mp_type of a value that begins with this byte */
+/* MP_BAD at the end or on a byte msgpack does not use. */
+static inline mp_type mp_peek(const mp_reader *r)
+{
+    return r->err == ERR_OK && r->p < r->end ? (mp_type)mp_type_by_lead[*r->p] : MP_BAD;
+}
 
-uint64_t mp_uint(mp_reader *r);
+uint64_t mp_uint_long(mp_reader *r); /* any form; mp_uint takes the one of a byte by itself */
+static inline uint64_t mp_uint(mp_reader *r)
+{
+    return r->err == ERR_OK && r->p < r->end && *r->p <= 0x7f ? *r->p++ : mp_uint_long(r);
+}
 int64_t mp_int(mp_reader *r); /* a uint up to INT64_MAX counts as an int */
 bool mp_bool(mp_reader *r);
 void mp_nil(mp_reader *r);

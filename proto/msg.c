@@ -162,7 +162,6 @@ static void decode_field(const msg_field *f, mp_reader *r, uint8_t *at, const ch
 
 static void decode_fields(const msg_desc *desc, mp_reader *r, void *msg, const char **bad)
 {
-    memset(msg, 0, desc->size);
     uint32_t n = mp_array(r);
     if (n < desc->n_fields)
         mp_fail(r, ERR_TRUNCATED);

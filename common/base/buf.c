@@ -23,7 +23,7 @@ static size_t grown(size_t cap, size_t need, size_t max)
     return next < max ? next : max;
 }
 
-uint8_t *buf_reserve(buf *b, size_t n)
+uint8_t *buf_grow(buf *b, size_t n)
 {
     if (b->err != ERR_OK)
         return NULL;

@@ -26,7 +26,12 @@ static inline bytes buf_view(const buf *b)
 }
 /* Makes room for `n` more bytes and returns where they go, or NULL with b->err set. Does not change
  * b->len. */
-uint8_t *buf_reserve(buf *b, size_t n);
+uint8_t *buf_grow(buf *b, size_t n); /* buf_reserve when there is no room yet */
+static inline uint8_t *buf_reserve(buf *b, size_t n)
+{
+    return b->err == ERR_OK && b->p != NULL && n <= b->cap - b->len ? b->p + b->len
+                                                                     : buf_grow(b, n);
+}
 /* Appends; false (and b->err) when it does not fit. */
 bool buf_add(buf *b, const void *p, size_t n);
 bool buf_add_bytes(buf *b, bytes s);

@@ -1,5 +1,6 @@
 /* How the tables are laid out. Numbers in keys are big-endian, so that keys sort as the numbers do.
- * Every value begins with an XXH3-64 over table, key and the rest, because LMDB has no checksums.
+ * Every value begins with a checksum, because LMDB has none: XXH3-64 of what follows it, exclusive or
+ * XXH3-64 of the key with the table as seed.
  *
  *   table     key                                        value after the checksum
  *   meta      "format"                                   STORE_FORMAT
@@ -26,7 +27,7 @@
 #include "base/ids.h"
 #include "store/store_kv.h"
 
-#define STORE_FORMAT   "cairn store 1"
+#define STORE_FORMAT   "cairn store 2"
 #define SUM_BYTES      8u
 #define FEED_BLOCK     256u
 #define CATEGORY_BLOCK 256u
