@@ -41,7 +41,7 @@ struct service {
     service_bell bells[SERVICE_CLIENTS_MAX];
     size_t n_bells;
     uint64_t counters[SERVICE_COUNTERS_MAX];
-    mono_ms wake;
+    mono_ms wake, trim; /* trim: when free memory is given back, 0 when there was no work since */
     wall_ms since;
     bool quit;
     int status;
