@@ -32,26 +32,11 @@ static err_t skip(cursor *c, uint64_t n)
     return ERR_OK;
 }
 
-/* Nearly all text is ASCII: eight bytes at a time, and the full check only where a high bit shows
- * up. */
-static bool is_text(const uint8_t *p, size_t n)
-{
-    uint64_t high = 0, word;
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        memcpy(&word, p + i, 8);
-        high |= word;
-    }
-    for (; i < n; i++)
-        high |= (uint64_t)p[i];
-    return (high & 0x8080808080808080u) == 0 || utf8_valid(bytes_of(p, n));
-}
-
 static err_t check_str(cursor *c, uint64_t n)
 {
     const uint8_t *p = c->p;
     TRY(skip(c, n));
-    return is_text(p, (size_t)n) ? ERR_OK : ERR_NOT_UTF8;
+    return utf8_valid(bytes_of(p, (size_t)n)) ? ERR_OK : ERR_NOT_UTF8;
 }
 
 static err_t check_array(cursor *c, uint64_t n, unsigned depth)

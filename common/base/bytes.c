@@ -76,9 +76,21 @@ static bool utf8_second_ok(uint8_t lead, uint8_t second)
     }
 }
 
-bool utf8_valid(bytes s)
+/* How many bytes at the start are ASCII, counted in steps of eight: nearly all text is. */
+static size_t ascii_steps(bytes s)
 {
     size_t i = 0;
+    for (uint64_t word; i + 8 <= s.len; i += 8) {
+        memcpy(&word, s.p + i, 8);
+        if ((word & 0x8080808080808080u) != 0)
+            break;
+    }
+    return i;
+}
+
+bool utf8_valid(bytes s)
+{
+    size_t i = ascii_steps(s);
     while (i < s.len) {
         size_t n = utf8_len(s.p[i]);
         if (n == 0 || n > s.len - i)

@@ -1,6 +1,5 @@
 #include "pure/run.h"
 
-#include "proto/event.h"
 #include "pure/chain.h"
 
 #define WORD_ERASED   0x80000000u
@@ -102,6 +101,9 @@ typedef struct {
     const run *r;
     const dataset_id *dataset;
     const member_key *author;
+    run_seen *seen;
+    void *ctx;
+    uint32_t index;
     event_id id;         /* of the event before the next one */
     bool genesis;        /* the first id has to be the dataset id */
     size_t since_events; /* since the last seal */
@@ -143,20 +145,22 @@ static err_t check_item(walk *w, const run_item *item)
     chain_next_event(&w->id, &w->id, item->seq, &v);
     if (w->genesis && item->seq == 1 && memcmp(w->id.b, w->dataset->b, EVENT_ID_BYTES) != 0)
         return ERR_BAD_CHAIN;
-    return item->seal != NULL ? check_seal(w, item) : ERR_OK;
+    if (item->seal != NULL)
+        TRY(check_seal(w, item));
+    if (w->seen != NULL)
+        w->seen(w->ctx, w->index, &w->id, &v);
+    return ERR_OK;
 }
 
 err_t run_check(const run *r, const dataset_id *dataset, const member_key *author,
-                const event_id *start, event_id *ids, run_verdict *out)
+                const event_id *start, run_seen *seen, void *ctx, run_verdict *out)
 {
-    walk w = {.r = r, .dataset = dataset, .author = author};
+    walk w = {.r = r, .dataset = dataset, .author = author, .seen = seen, .ctx = ctx};
     *out = (run_verdict){.last = r->previous};
     TRY(check_start(&w, start));
     run_item item;
-    for (run_iter it = run_items(r); run_next(&it, &item); out->bad_index++) {
+    for (run_iter it = run_items(r); run_next(&it, &item); w.index = ++out->bad_index) {
         TRY(check_item(&w, &item));
-        if (ids != NULL)
-            ids[out->bad_index] = w.id;
         if (item.seal != NULL) {
             out->sealed = out->bad_index + 1;
             out->last = w.id;

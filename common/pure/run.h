@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/ids.h"
+#include "proto/event.h"
 
 #define RUN_HEADER_BYTES 56u
 #define RUN_VERSION      1u
@@ -58,16 +59,19 @@ typedef struct {
     event_id last;      /* id of event number `sealed`; `previous` when that is 0 */
 } run_verdict;
 
+/* Event number `index` has this id; what its seal is worth is not known yet. Views borrow the run. */
+typedef void run_seen(void *ctx, uint32_t index, const event_id *id, const event_view *v);
+
 /* Walks the run: gate of each event, chain, every seal, at most 256 events and 64 KiB (or one
  * event) from seal to seal, counted over bodies as written. `start` is the id the receiver holds
  * for first_seq - 1, or NULL: then the id in the header is taken, which the seals vouch for; when
  * first_seq is 1 the chain must begin with chain_start of `author` (or with chain_start_genesis, if
- * that makes the first id the dataset id), `start` or not. `ids`, if not NULL, has room for `count`
- * and receives the ids up to the first bad event. Errors: the gate's, BAD_CHAIN (does not follow
- * `start`), BAD_SEAL, UNSEALED. *out is set either way. Membership is the caller's business: it
- * knows whose key the feed's member number means. */
+ * that makes the first id the dataset id), `start` or not. `seen`, if not NULL, is told of each event
+ * up to the first bad one, so that nobody has to parse it again. Errors: the gate's, BAD_CHAIN (does
+ * not follow `start`), BAD_SEAL, UNSEALED. *out is set either way. Membership is the caller's business:
+ * it knows whose key the feed's member number means. */
 err_t run_check(const run *r, const dataset_id *dataset, const member_key *author,
-                const event_id *start, event_id *ids, run_verdict *out) CAIRN_CHECK;
+                const event_id *start, run_seen *seen, void *ctx, run_verdict *out) CAIRN_CHECK;
 
 /* Writes a run at the end of a buf. */
 typedef struct {

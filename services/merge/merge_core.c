@@ -19,8 +19,9 @@ merge_core *merge_core_new(const merge_identity *identity, const merge_io *io, w
     c->front_rows = calloc(FRONTIER_MAX, sizeof *c->front_rows);
     c->wanted_rows = calloc(WANTED_MAX, sizeof *c->wanted_rows);
     c->ids = calloc(RUN_MAX_EVENTS, sizeof *c->ids);
+    c->seen = calloc(RUN_MAX_EVENTS, sizeof *c->seen);
     hlc_init(&c->clock, (hlc_stamp){0}, built);
-    if (c->front_rows == NULL || c->wanted_rows == NULL || c->ids == NULL ||
+    if (c->front_rows == NULL || c->wanted_rows == NULL || c->ids == NULL || c->seen == NULL ||
         (identity->genesis.len > 0 &&
          !buf_add_bytes(&c->identity.genesis, buf_view(&identity->genesis)))) {
         merge_core_free(c);
@@ -46,6 +47,7 @@ void merge_core_free(merge_core *c)
     free(c->front_rows);
     free(c->wanted_rows);
     free(c->ids);
+    free(c->seen);
     frontier_release(&c->wanted);
     frontier_release(&c->mend);
     merge_kept_free(c);

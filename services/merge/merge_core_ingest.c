@@ -65,6 +65,15 @@ static size_t candidate_keys(const judging *j, const merge_tip *tip,
     return n;
 }
 
+/* What admission needs of an event is kept, so that its body is parsed once. */
+static void see_event(void *ctx, uint32_t index, const event_id *id, const event_view *v)
+{
+    judging *j = ctx;
+    j->c->ids[index] = *id;
+    j->c->seen[index] = (seen_event){
+        .stamp = v->stamp, .opaque = v->opaque, .roster = !v->opaque && merge_is_roster_event(v)};
+}
+
 /* Chain and seals under the first key that fits; the error of the last one that does not. */
 static err_t check_chain(judging *j, const merge_tip *tip)
 {
@@ -74,7 +83,7 @@ static err_t check_chain(judging *j, const merge_tip *tip)
     for (size_t i = 0; i < n; i++) {
         j->author = keys[i];
         e = run_check(&j->run, &j->c->identity.dataset, &keys[i],
-                      j->run.first_seq > 1 ? &j->run.previous : NULL, j->c->ids, &j->verdict);
+                      j->run.first_seq > 1 ? &j->run.previous : NULL, see_event, j, &j->verdict);
         if (e == ERR_OK || j->verdict.sealed > 0)
             return e;
     }
@@ -113,30 +122,27 @@ static err_t count_held(judging *j, const merge_tip *tip, uint32_t *n)
 
 /* ---- what is new ---- */
 
-static err_t add_event(judging *j, uint32_t i, const run_item *item, const event_id *prev,
-                       uint64_t cut)
+/* `at`: where its body lies in the batch's bodies. */
+static void add_event(judging *j, uint32_t i, const run_item *item, size_t at,
+                      const event_id *prev, uint64_t cut)
 {
     merge_batch *b = j->batch;
-    event_view v;
-    TRY(item->erased ? event_parse_erased(item->data, &v) : event_parse(item->data, &v));
+    const seen_event *seen = &j->c->seen[i];
     append_row *row = &b->rows[b->n];
     *row = (append_row){.feed = j->run.feed, .seq = item->seq, .prev = *prev, .id = j->c->ids[i]};
-    row->flags = (uint8_t)((item->seq <= cut ? ROW_COUNTS : 0) | (v.opaque ? ROW_OPAQUE : 0) |
+    row->flags = (uint8_t)((item->seq <= cut ? ROW_COUNTS : 0) | (seen->opaque ? ROW_OPAQUE : 0) |
                            (item->erased ? ROW_ERASED : 0));
-    b->parts[b->n].at = b->bodies.len;
+    b->parts[b->n].at = at;
     b->parts[b->n].len = item->data.len;
     b->parts[b->n].seal = 0;
-    if (!buf_add_bytes(&b->bodies, item->data))
-        return b->bodies.err;
     if (item->seal != NULL) {
         b->seals[b->n_seals] = *item->seal;
         b->parts[b->n].seal = (uint32_t)++b->n_seals;
     }
     b->n++;
-    b->roster |= !v.opaque && merge_is_roster_event(&v);
-    if (!v.opaque && item->seq <= cut)
-        hlc_observe(&j->c->clock, v.stamp, j->now);
-    return ERR_OK;
+    b->roster |= seen->roster;
+    if (!seen->opaque && item->seq <= cut)
+        hlc_observe(&j->c->clock, seen->stamp, j->now);
 }
 
 /* The one event that a new store is given before anything else: it counts by being the dataset. */
@@ -164,9 +170,12 @@ static err_t fill_batch(judging *j, uint32_t held)
             memcmp(j->c->ids[0].b, j->c->identity.dataset.b, EVENT_ID_BYTES) == 0)
             chain_start_genesis(&prev, &j->author);
     }
+    size_t at = j->batch->bodies.len; /* the run is copied as a whole, bodies are found in it */
+    if (!buf_add_bytes(&j->batch->bodies, j->run.all))
+        return j->batch->bodies.err;
     for (uint32_t i = 0; i < j->verdict.sealed && run_next(&it, &item); i++) {
         if (i >= from)
-            TRY(add_event(j, i, &item, &prev, cut));
+            add_event(j, i, &item, at + (size_t)(item.data.p - j->run.all.p), &prev, cut);
         prev = j->c->ids[i];
     }
     return ERR_OK;

@@ -57,6 +57,12 @@ typedef struct {
     event_id previous;
 } pending_run;
 
+/* What was learnt of an event when its run was checked. */
+typedef struct {
+    hlc_stamp stamp;
+    bool opaque, roster;
+} seen_event;
+
 struct merge_core {
     merge_identity identity;
     merge_io io;
@@ -70,7 +76,8 @@ struct merge_core {
     merge_feed *feeds; /* sorted by feed */
     size_t n_feeds, cap_feeds;
     pending_run pending;
-    event_id *ids; /* room for the ids of one run */
+    event_id *ids; /* of the run that is being judged */
+    seen_event *seen;
     frontier front;
     bool front_stale;
     uint64_t front_version, events;

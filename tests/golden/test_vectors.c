@@ -142,7 +142,7 @@ static void expect_run(const dataset_id *dataset, const json_t *row)
     fixed(row, "author", author.b, sizeof author.b);
     err_t e = run_decode(in, &r);
     if (e == ERR_OK)
-        e = run_check(&r, dataset, &author, NULL, NULL, &v);
+        e = run_check(&r, dataset, &author, NULL, NULL, NULL, &v);
     cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", name, err_name(e));
     cr_expect_eq(v.bad_index, number(row, "bad_index"), "%s: bad index %u", name, v.bad_index);
     cr_expect_eq(v.sealed, number(row, "sealed"), "%s: sealed %u", name, v.sealed);
