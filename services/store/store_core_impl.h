@@ -188,6 +188,16 @@ err_t row_find(store_core *s, kv_txn *txn, uint64_t offset, row_read *out) CAIRN
 err_t row_check(store_core *s, kv_txn *txn, uint64_t offset, bytes value,
                 row_read *out) CAIRN_CHECK;
 err_t row_decode(row_read *r) CAIRN_CHECK;
+/* Finds rows one after the other, where they follow each other in the log by a cursor. */
+typedef struct {
+    kv_txn *txn;
+    kv_cursor at;
+    bool open;
+    uint64_t last;
+} row_walk;
+row_walk row_walk_begin(kv_txn *txn);
+err_t row_walk_find(store_core *s, row_walk *w, uint64_t offset, row_read *out) CAIRN_CHECK;
+void row_walk_end(row_walk *w);
 /* Writes a row; `append` when its offset is new. */
 err_t row_put(store_core *s, const stored_row *row, bool append) CAIRN_CHECK;
 /* Moves a row that was read into s->list, so that it outlives writes of the same group. */

@@ -61,49 +61,40 @@ static err_t in_shard(store_core *s, kv_txn *txn, const fetch_request *req, row_
     return ERR_OK;
 }
 
-/* Takes the row at `offset`, whose value is at hand or NULL. *full: it does not fit, go on from here. */
-static err_t fetch_one(store_core *s, kv_txn *txn, const fetch_request *req, uint64_t offset,
-                       const bytes *value, collected *c, bool *full)
+/* Takes the row at `offset`. *full: it does not fit, go on from here. */
+static err_t fetch_one(store_core *s, row_walk *rows, const fetch_request *req, uint64_t offset,
+                       collected *c, bool *full)
 {
     row_read r;
     bool in;
-    TRY(value != NULL ? row_check(s, txn, offset, *value, &r) : row_find(s, txn, offset, &r));
-    TRY(in_shard(s, txn, req, &r, &in));
+    TRY(row_walk_find(s, rows, offset, &r));
+    TRY(in_shard(s, rows->txn, req, &r, &in));
     *full = in && !collect(s, c, r.raw);
     return ERR_OK;
 }
 
-static err_t fetch_all(store_core *s, kv_txn *txn, const fetch_request *req, collected *c,
+static err_t fetch_all(store_core *s, row_walk *rows, const fetch_request *req, collected *c,
                        uint64_t *next)
 {
-    store_key key;
-    kv_cursor at;
     bool full = false;
     uint64_t last = s->st.head - *next > EXAMINE_MAX ? *next + EXAMINE_MAX : s->st.head;
-    key_offset(&key, *next + 1);
-    err_t e = kv_first(txn, KV_LOG, key_view(&key), &at), row = ERR_OK;
-    while (*next < last && row == ERR_OK) {
-        /* A damaged page may hide rows from the cursor: then each is looked up. */
-        bool here = e == ERR_OK && at.key.len == 8 && get_u64be(at.key.p) == *next + 1;
-        row = fetch_one(s, txn, req, *next + 1, here ? &at.value : NULL, c, &full);
-        if (full || row != ERR_OK)
+    while (*next < last) {
+        TRY(fetch_one(s, rows, req, *next + 1, c, &full));
+        if (full)
             break;
         ++*next;
-        if (here)
-            e = kv_next(&at);
     }
-    kv_done(&at);
-    return row;
+    return ERR_OK;
 }
 
-static err_t fetch_block(store_core *s, kv_txn *txn, const fetch_request *req, bytes bits,
+static err_t fetch_block(store_core *s, row_walk *rows, const fetch_request *req, bytes bits,
                          uint64_t block, collected *c, uint64_t *next, bool *full)
 {
     for (unsigned i = 0; i < CATEGORY_BLOCK; i++) {
         uint64_t offset = block * CATEGORY_BLOCK + i;
         if ((bits.p[i / 8] >> (i % 8) & 1) == 0 || offset <= *next || offset > s->st.head)
             continue;
-        TRY(fetch_one(s, txn, req, offset, NULL, c, full));
+        TRY(fetch_one(s, rows, req, offset, c, full));
         if (*full)
             return ERR_OK;
         *next = offset;
@@ -111,7 +102,7 @@ static err_t fetch_block(store_core *s, kv_txn *txn, const fetch_request *req, b
     return ERR_OK;
 }
 
-static err_t fetch_category(store_core *s, kv_txn *txn, const fetch_request *req, collected *c,
+static err_t fetch_category(store_core *s, row_walk *rows, const fetch_request *req, collected *c,
                             uint64_t *next)
 {
     store_key key;
@@ -120,14 +111,14 @@ static err_t fetch_category(store_core *s, kv_txn *txn, const fetch_request *req
     bool full = false;
     uint64_t looked = 0;
     key_category(&key, req->category, (*next + 1) / CATEGORY_BLOCK);
-    err_t e = kv_first(txn, KV_CATEGORY, key_view(&key), &at);
+    err_t e = kv_first(rows->txn, KV_CATEGORY, key_view(&key), &at);
     while (e == ERR_OK && !full && at.key.len == key.len &&
            memcmp(at.key.p, key.b, key.len - 8) == 0) {
         e = sum_open(KV_CATEGORY, at.key, at.value, &bits);
         if (e == ERR_OK && bits.len != CATEGORY_BLOCK / 8)
             e = ERR_DAMAGED;
         if (e == ERR_OK)
-            e = fetch_block(s, txn, req, bits, get_u64be(at.key.p + key.len - 8), c, next, &full);
+            e = fetch_block(s, rows, req, bits, get_u64be(at.key.p + key.len - 8), c, next, &full);
         looked += CATEGORY_BLOCK;
         full |= looked >= EXAMINE_MAX;
         if (e == ERR_OK && !full)
@@ -165,11 +156,13 @@ err_t store_fetch(store_core *s, const fetch_request *req, rows_reply *out)
     TRY(read_begin(s, &txn));
     collect_begin(s, &c, req->max);
     out->next = req->after;
+    row_walk rows = row_walk_begin(txn);
     err_t e = check_after(s, txn, req);
     if (e == ERR_OK && req->category.len != 0)
-        e = fetch_category(s, txn, req, &c, &out->next);
+        e = fetch_category(s, &rows, req, &c, &out->next);
     else if (e == ERR_OK)
-        e = fetch_all(s, txn, req, &c, &out->next);
+        e = fetch_all(s, &rows, req, &c, &out->next);
+    row_walk_end(&rows);
     kv_abort(txn);
     out->head = s->st.head;
     out->rows = collected_list(s, &c);

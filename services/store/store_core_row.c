@@ -37,6 +37,43 @@ err_t row_find(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
     return e;
 }
 
+row_walk row_walk_begin(kv_txn *txn)
+{
+    return (row_walk){.txn = txn};
+}
+
+/* Moves the cursor to the row; false when it cannot: a damaged page may hide rows from it. */
+static bool walk_to(row_walk *w, uint64_t offset)
+{
+    store_key key;
+    err_t e;
+    key_offset(&key, offset);
+    if (w->open) {
+        e = kv_next(&w->at);
+    } else {
+        e = kv_first(w->txn, KV_LOG, key_view(&key), &w->at);
+        w->open = true;
+    }
+    return e == ERR_OK && w->at.key.len == 8 && get_u64be(w->at.key.p) == offset;
+}
+
+err_t row_walk_find(store_core *s, row_walk *w, uint64_t offset, row_read *out)
+{
+    bool follows = offset == w->last + 1;
+    w->last = offset;
+    if (follows && walk_to(w, offset))
+        return row_check(s, w->txn, offset, w->at.value, out);
+    row_walk_end(w);
+    return row_find(s, w->txn, offset, out);
+}
+
+void row_walk_end(row_walk *w)
+{
+    if (w->open)
+        kv_done(&w->at);
+    w->open = false;
+}
+
 err_t row_get(store_core *s, kv_txn *txn, uint64_t offset, row_read *out)
 {
     TRY(row_find(s, txn, offset, out));

@@ -65,15 +65,17 @@ static err_t find_previous(store_core *s, kv_txn *txn, const run_request *req, r
 }
 
 /* Adds events until the first seal at or beyond the tip, or until the size is reached; *more then. */
-static err_t add_events(store_core *s, kv_txn *txn, const run_way *way, run_writer *w, bool *more)
+static err_t add_events(store_core *s, row_walk *rows, const run_way *way, run_writer *w,
+                        bool *more)
 {
     row_read r;
     uint64_t offset;
     uint64_t end = way->f->branches[way->to].tip.seq;
     *more = false;
     for (uint64_t seq = way->after_seq + 1; seq <= end; seq++) {
-        TRY(feed_offset(s, txn, way->f, way->to, seq, &offset));
-        TRY(row_get(s, txn, offset, &r));
+        TRY(feed_offset(s, rows->txn, way->f, way->to, seq, &offset));
+        TRY(row_walk_find(s, rows, offset, &r));
+        TRY(row_decode(&r));
         bool sealed = r.row.seal.len == SEAL_BYTES;
         size_t size = 4 + r.row.body.len + r.row.seal.len;
         *more = w->sealed_count > 0;
@@ -103,8 +105,11 @@ static err_t make_run(store_core *s, kv_txn *txn, const run_request *req, run_re
     if (way.after_seq == way.tip_seq)
         return ERR_OK;
     TRY(run_begin(&w, &s->out, req->feed, way.after_seq + 1, &way.previous));
-    TRY(add_events(s, txn, &way, &w, &out->more));
-    err_t e = run_end(&w, &count);
+    row_walk rows = row_walk_begin(txn);
+    err_t e = add_events(s, &rows, &way, &w, &out->more);
+    row_walk_end(&rows);
+    TRY(e);
+    e = run_end(&w, &count);
     if (e == ERR_UNSEALED) { /* nothing beyond `after` is sealed yet */
         out->more = false;
         return ERR_OK;
