@@ -414,8 +414,11 @@ static void keep_clock(store_core *s, const append_request *req)
 static err_t apply_all(store_core *s, const append_request *req, wall_ms now)
 {
     applying a = {.now = now};
-    for (uint32_t i = 0; i < s->n_plan; i++)
+    for (uint32_t i = 0; i < s->n_plan; i++) {
+        if (i % STREAMS_AHEAD == 0)
+            streams_expect(s, &s->plan[i], s->n_plan - i);
         TRY(apply_one(s, &a, &s->plan[i]));
+    }
     TRY(run_flush(s, &a.run));
     TRY(category_flush(s, &a.category));
     TRY(apply_idem(s, req, now));

@@ -281,6 +281,9 @@ bool lag_restore(store_core *s);
 /* Gives the next position of the stream to `offset`. */
 err_t stream_push(store_core *s, kv_txn *txn, bytes category, bytes stream, uint64_t offset,
                   uint64_t *position) CAIRN_CHECK;
+/* Has the processor fetch what stream_push will look at for so many rows, at most STREAMS_AHEAD. */
+#define STREAMS_AHEAD 32u
+void streams_expect(const store_core *s, const plan_row *rows, size_t n);
 /* Enters a row of the log that the stream index may not know yet. */
 err_t stream_replay(store_core *s, kv_txn *txn, const stored_row *row) CAIRN_CHECK;
 /* Brings entries to disk as far as the rows appended make it due, or `streams` of them if not 0. */

@@ -330,6 +330,34 @@ static uint32_t hash_of(bytes key)
     return (uint32_t)XXH3_64bits(key.p, key.len);
 }
 
+/* The slot where the search for a hash begins. */
+static const uint32_t *first_slot(const lag *l, uint32_t hash)
+{
+    return &l->slots[hash & (l->n_slots - 1)];
+}
+
+/* Three dependent reads, each of them a miss when there are many streams: slot, stream, key. */
+void streams_expect(const store_core *s, const plan_row *rows, size_t n)
+{
+    const lag *l = &s->lags[0];
+    uint32_t hash[STREAMS_AHEAD];
+    store_key key;
+    if (l->n_slots == 0)
+        return;
+    n = n < STREAMS_AHEAD ? n : STREAMS_AHEAD;
+    for (size_t i = 0; i < n; i++) {
+        key_stream(&key, rows[i].category, rows[i].stream);
+        hash[i] = hash_of(key_view(&key));
+        __builtin_prefetch(first_slot(l, hash[i]));
+    }
+    for (size_t i = 0; i < n; i++)
+        if (*first_slot(l, hash[i]) != 0)
+            __builtin_prefetch(&l->streams[*first_slot(l, hash[i]) - 1]);
+    for (size_t i = 0; i < n; i++)
+        if (*first_slot(l, hash[i]) != 0)
+            __builtin_prefetch(l->keys.p + l->streams[*first_slot(l, hash[i]) - 1].key_at);
+}
+
 err_t stream_length(store_core *s, kv_txn *txn, const store_key *key, uint64_t *out)
 {
     bytes view = key_view(key);
