@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #define BEHIND_ROWS 65536u /* further behind than this, and than a quarter of the log: build anew */
+#define LOOK_MS     100u   /* between two looks at a store that is being filled */
+#define LOOKS_MAX   100u
+#define FILLING     4096u /* rows that arrive between two looks */
 #define FACT_VOID   "void_mark"
 
 const char *follow_end_text(follow_end why)
@@ -218,6 +221,19 @@ bool follow_is_behind(const follow *f)
     return lag > BEHIND_ROWS && lag > f->head / 4;
 }
 
+bool follow_gives_way(follow *f, uint64_t head, uint64_t at)
+{
+    uint64_t before = f->looked_head;
+    f->looked_head = head;
+    if (head <= BEHIND_ROWS || head <= at + f->setup.batch || f->looks == LOOKS_MAX ||
+        (before != 0 && head - before <= FILLING))
+        return false;
+    f->looks++;
+    snprintf(f->trouble, sizeof f->trouble, "waiting while the store is being filled");
+    try_later(f, LOOK_MS);
+    return true;
+}
+
 static void take_hello(follow *f, ask *a, const void *reply)
 {
     const store_hello_reply *r = reply;
@@ -228,11 +244,14 @@ static void take_hello(follow *f, ask *a, const void *reply)
     f->epoch = r->epoch;
     if (other) {
         follow_end_for(f, FOLLOW_EPOCH);
+    } else if (!f->fresh && (f->at.epoch != r->epoch || f->at.offset > r->head)) {
+        follow_end_for(f, FOLLOW_EPOCH);
+    } else if (follow_gives_way(f, r->head, f->at.offset)) {
+        return;
     } else if (f->fresh) {
+        f->trouble[0] = '\0';
         f->at = (view_position){r->epoch, r->head, 0};
         follow_step(f, r->head > 0 ? FOLLOW_PLACE : FOLLOW_TIPS);
-    } else if (f->at.epoch != r->epoch || f->at.offset > r->head) {
-        follow_end_for(f, FOLLOW_EPOCH);
     } else if (follow_is_behind(f)) {
         follow_end_for(f, FOLLOW_BEHIND);
     } else {

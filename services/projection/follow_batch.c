@@ -342,6 +342,7 @@ static void start_batch(follow *f, const rows_reply *r)
     feed_id feed;
     f->head = r->head;
     f->caught_up = r->caught_up;
+    f->looks = r->caught_up ? 0 : f->looks;
     if (follow_is_behind(f)) {
         follow_end_for(f, FOLLOW_BEHIND);
         return;
@@ -396,7 +397,8 @@ static void take_rows(follow *f, ask *a, const void *reply)
         f->caught_up = r->caught_up;
         follow_fetch(f);
     } else if (!f->batch.open) {
-        start_batch(f, r);
+        if (!follow_gives_way(f, r->head, r->next))
+            start_batch(f, r);
     } else {
         err_t e = hold(f, r);
         if (e != ERR_OK)

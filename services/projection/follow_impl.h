@@ -65,6 +65,8 @@ struct follow {
     mono_ms retry_at; /* 0: no trouble */
     char trouble[160];
     uint64_t epoch, head;
+    uint64_t looked_head; /* at the last look at a store that may be being filled */
+    uint32_t looks;
     bool caught_up;
     view_position at;
     bool fetching;
@@ -97,6 +99,10 @@ void follow_trouble(follow *f, err_t e);
 void follow_drop_round(follow *f);
 void follow_end_for(follow *f, follow_end why);
 void follow_step(follow *f, follow_phase next);
+/* True when there is more than a batch after `at` and the store takes much in right now: then this begins again a
+ * moment later, at most LOOKS_MAX times until it has caught up. Reading would slow the store down, and what was read be
+ * far behind again soon. */
+bool follow_gives_way(follow *f, uint64_t head, uint64_t at);
 /* So far that a new file would be there sooner. */
 bool follow_is_behind(const follow *f);
 /* True when the answer belongs to the epoch that this follow began with; else it is over. */
