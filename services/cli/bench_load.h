@@ -25,8 +25,10 @@ void bench_release(bench_result *r);
 /* The p-th part (0 to 1) of the latencies, in µs. */
 uint32_t bench_percentile(bench_result *r, double p);
 
-/* Reads the whole log by fetch; events per second. */
+/* Reads the whole log by fetch and decodes it; events per second. */
 double bench_fetch_all(node *n, uint64_t *rows);
+/* Has the store read all its `rows` in order for a worker that takes one shard of 65535, so that hardly any is sent. */
+double bench_scan_log(node *n, uint64_t rows);
 /* The same, stream by stream. */
 double bench_scan_all(node *n, uint64_t *rows);
 /* µs from the acknowledgement of an event to its arrival at a reader that waits for it; median of `times`. */

@@ -130,18 +130,45 @@ unsigned demo_free_port(void)
 
 /* ---- a node ---- */
 
+typedef struct {
+    char listen[32], address[32];
+    const char *args[8];
+} up_line;
+
+static void make_up_line(up_line *l, const demo_node *n, const demo_node *peer)
+{
+    size_t k = 0;
+    snprintf(l->listen, sizeof l->listen, "127.0.0.1:%u", n->port);
+    l->args[k++] = "up";
+    l->args[k++] = "--detach";
+    l->args[k++] = peer == NULL ? "--no-lan" : "--no-discovery";
+    if (peer != NULL) {
+        l->args[k++] = "--listen";
+        l->args[k++] = l->listen;
+    }
+    if (peer != NULL && peer != n) {
+        snprintf(l->address, sizeof l->address, "127.0.0.1:%u", peer->port);
+        l->args[k++] = "--peer";
+        l->args[k++] = l->address;
+    }
+    l->args[k] = NULL;
+}
+
 bool demo_up(demo_node *n, const demo_node *peer)
 {
-    char listen[32], address[32] = "";
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", n->port);
-    const char *alone[] = {"up", "--detach", "--no-lan", NULL};
-    const char *first[] = {"up", "--detach", "--no-discovery", "--listen", listen, NULL};
-    const char *with[] = {"up",   "--detach", "--no-discovery", "--listen",
-                          listen, "--peer",   address,          NULL};
-    if (peer != NULL)
-        snprintf(address, sizeof address, "127.0.0.1:%u", peer->port);
-    n->up = demo_run(n, NULL, peer == NULL ? alone : peer == n ? first : with) == 0;
+    up_line l;
+    make_up_line(&l, n, peer);
+    n->up = demo_run(n, NULL, l.args) == 0;
     return n->up;
+}
+
+pid_t demo_start_up(demo_node *n, const demo_node *peer)
+{
+    up_line l;
+    make_up_line(&l, n, peer);
+    pid_t pid = demo_spawn(n, l.args);
+    n->up = pid > 0;
+    return pid;
 }
 
 void demo_down(demo_node *n)

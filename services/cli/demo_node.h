@@ -34,6 +34,8 @@ unsigned demo_free_port(void);
 
 /* `peer` NULL: on its own, with no network process at all. */
 bool demo_up(demo_node *n, const demo_node *peer);
+/* The same without waiting until all is well: demo_wait for the process it returns. */
+pid_t demo_start_up(demo_node *n, const demo_node *peer);
 void demo_down(demo_node *n);
 bool demo_ask(const demo_node *n, demo_state *out);
 /* Process id of one of its processes, 0 when it does not run. */
