@@ -8,18 +8,18 @@
 #define TIMES_4(t)  t, t, t, t
 #define TIMES_16(t) TIMES_4(t), TIMES_4(t), TIMES_4(t), TIMES_4(t)
 
+/* clang-format off */
 const uint8_t mp_type_by_lead[256] = {
     /* 00 */ TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT),
     /* 40 */ TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT), TIMES_16(MP_UINT),
-    /* 80 */ TIMES_16(MP_MAP),
-    /* 90 */ TIMES_16(MP_ARRAY),
-    /* a0 */ TIMES_16(MP_STR), TIMES_16(MP_STR),
+    /* 80 */ TIMES_16(MP_MAP), TIMES_16(MP_ARRAY), TIMES_16(MP_STR), TIMES_16(MP_STR),
     /* c0 */ MP_NIL, MP_BAD, MP_BOOL, MP_BOOL, MP_BIN, MP_BIN, MP_BIN, MP_EXT,
     /* c8 */ MP_EXT, MP_EXT, MP_FLOAT, MP_FLOAT, TIMES_4(MP_UINT),
     /* d0 */ TIMES_4(MP_INT), TIMES_4(MP_EXT), MP_EXT, MP_STR, MP_STR, MP_STR,
     /* dc */ MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP,
     /* e0 */ TIMES_16(MP_INT), TIMES_16(MP_INT),
 };
+/* clang-format on */
 
 /* Takes `n` bytes or fails; the only place where the cursor moves. */
 static inline const uint8_t *take(mp_reader *r, size_t n)

@@ -30,7 +30,7 @@ uint8_t *buf_grow(buf *b, size_t n); /* buf_reserve when there is no room yet */
 static inline uint8_t *buf_reserve(buf *b, size_t n)
 {
     return b->err == ERR_OK && b->p != NULL && n <= b->cap - b->len ? b->p + b->len
-                                                                     : buf_grow(b, n);
+                                                                    : buf_grow(b, n);
 }
 /* Appends; false (and b->err) when it does not fit. */
 bool buf_add(buf *b, const void *p, size_t n);

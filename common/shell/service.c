@@ -17,7 +17,7 @@
 #define MESSAGE_STRUCT_MAX 1024u
 #define IDLE_MS            60000u
 #define KEEP_FREE_BYTES    (16 << 20) /* of heap, while there is work */
-#define TRIM_MS            5000u      /* after work began: then what is free goes back to the system */
+#define TRIM_MS            5000u /* after work began: then what is free goes back to the system */
 
 #ifndef CAIRN_VERSION
 #define CAIRN_VERSION "0.1.0"

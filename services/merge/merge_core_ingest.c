@@ -123,8 +123,8 @@ static err_t count_held(judging *j, const merge_tip *tip, uint32_t *n)
 /* ---- what is new ---- */
 
 /* `at`: where its body lies in the batch's bodies. */
-static void add_event(judging *j, uint32_t i, const run_item *item, size_t at,
-                      const event_id *prev, uint64_t cut)
+static void add_event(judging *j, uint32_t i, const run_item *item, size_t at, const event_id *prev,
+                      uint64_t cut)
 {
     merge_batch *b = j->batch;
     const seen_event *seen = &j->c->seen[i];

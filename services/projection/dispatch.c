@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define DIGEST_SLICE_BYTES (4u << 20)
-#define NICENESS           5 /* a view can be made again: where processors are short, what brings events in goes before it */
+#define NICENESS           5 /* a view can be made again: what brings events in goes first */
 
 /* ---- waiting ---- */
 

@@ -81,10 +81,13 @@ Test(projection_life, builds_anew_when_far_behind)
     }
     fake_store_commit(w.store);
     uint64_t scans = fake_store_asked(w.store, scan_request_desc.id);
+    uint64_t looks = fake_store_asked(w.store, store_hello_request_desc.id);
     rig_start(&w.rig);
     world_record(&w, "flood", "r9999", false, &r);
     cr_assert_eq(r.events, 7);
     cr_assert(fake_store_asked(w.store, scan_request_desc.id) > scans);
+    /* Before it followed, and before it built anew, it looked twice whether the store was still being filled. */
+    cr_assert_geq(fake_store_asked(w.store, store_hello_request_desc.id), looks + 4);
     world_like_fresh(&w);
     world_end(&w);
 }

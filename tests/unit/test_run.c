@@ -121,8 +121,7 @@ Test(run, names_the_first_bad_event_and_what_was_good_before)
     for (int i = 0; i < 5; i++)
         cr_assert(run_next(&it, &item));
     ((uint8_t *)(uintptr_t)item.data.p)[0] = 0xc1; /* the fifth: index 4 */
-    cr_expect_eq(run_check(&r, &a.dataset, &a.key.public, NULL, keep_id, ids, &v),
-                 ERR_MALFORMED);
+    cr_expect_eq(run_check(&r, &a.dataset, &a.key.public, NULL, keep_id, ids, &v), ERR_MALFORMED);
     cr_expect(v.bad_index == 4 && v.sealed == 3 && event_id_eq(&v.last, &ids[2]));
     buf_release(&b);
 }
