@@ -35,11 +35,13 @@ void crypto_keyed_hash(uint8_t *out, size_t out_len, const uint8_t key[CRYPTO_KE
 typedef struct {
     uint8_t secret[64];
     member_key public;
+    uint8_t sum[CHECKSUM_BYTES]; /* over both */
 } crypto_signer;
 
 void crypto_signer_from_seed(crypto_signer *out, const uint8_t seed[MEMBER_SEED_BYTES]);
-/* Signs and verifies what it signed; ERR_BUG (and no signature) when that fails: the memory is
- * damaged. */
+/* Signs twice, compares, and looks at the key's checksum; ERR_BUG (and no signature) when that fails:
+ * memory or processor are damaged, and a wrong signature would give the key away. (Ed25519 is
+ * deterministic: a second signature shows a slip as a verification would, in a third of its time.) */
 err_t crypto_sign_message(seal_sig *out, const crypto_signer *key, bytes message) CAIRN_CHECK;
 /* ERR_OK or ERR_BAD_SEAL. */
 err_t crypto_verify_message(const seal_sig *sig, const member_key *key, bytes message) CAIRN_CHECK;
