@@ -209,9 +209,9 @@ err_t msg_envelope_encode(const msg_envelope *e, buf *out)
     return out->err;
 }
 
-err_t msg_envelope_decode(bytes frame, msg_envelope *e)
+err_t msg_envelope_decode(bytes message, msg_envelope *e, bytes *body)
 {
-    mp_reader r = mp_reader_of(frame);
+    mp_reader r = mp_reader_of(message);
     uint32_t n = mp_array(&r);
     if (n < 4)
         mp_fail(&r, ERR_TRUNCATED);
@@ -224,5 +224,6 @@ err_t msg_envelope_decode(bytes frame, msg_envelope *e)
         mp_fail(&r, ERR_OUT_OF_RANGE);
     e->version = (uint8_t)version;
     e->type = (uint16_t)type;
-    return mp_done(&r);
+    *body = mp_rest(&r);
+    return r.err;
 }

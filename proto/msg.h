@@ -3,9 +3,10 @@
  *   - the struct (named like the message),
  *   - a descriptor table, from which one encoder, one strict decoder and PROTOCOL.md work.
  *
- * On the wire a message is two ZeroMQ frames: the envelope  [version, type, request id, dataset id]
- * and the body, a msgpack array with one element per row in order. Elements beyond the known ones
- * are ignored (a later version may add some); everything else that is not as declared is refused.
+ * On the wire a message is the envelope  [version, type, request id, dataset id]  and the body, a
+ * msgpack array with one element per row in order (pack.h: how they lie in a frame). Elements beyond
+ * the known ones are ignored (a later version may add some); everything else that is not as declared
+ * is refused.
  */
 #ifndef CAIRN_MSG_H
 #define CAIRN_MSG_H
@@ -101,8 +102,9 @@ typedef struct {
 } msg_envelope;
 
 err_t msg_envelope_encode(const msg_envelope *e, buf *out) CAIRN_CHECK;
-/* Reads the four known elements of any version, so that a newer peer can be answered in words; the
+/* Reads the envelope that a message begins with; what follows is the body, which is not looked at.
+ * Of any version the four known elements are read, so that a newer peer can be answered in words; the
  * caller compares version and dataset. */
-err_t msg_envelope_decode(bytes frame, msg_envelope *e) CAIRN_CHECK;
+err_t msg_envelope_decode(bytes message, msg_envelope *e, bytes *body) CAIRN_CHECK;
 
 #endif

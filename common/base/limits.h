@@ -34,7 +34,9 @@
                                                  */
 
 /* ---- messages between processes and nodes ---- */
-#define MESSAGE_MAX_BYTES    (4u << 20) /* one ZeroMQ frame; a run or batch is cut to fit */
+#define MESSAGE_MAX_BYTES    (4u << 20) /* one body; a run or batch is cut to fit */
+#define PACK_MAX_MESSAGES    256u       /* in one ZeroMQ frame */
+#define PACK_BYTES           65536u     /* a frame with that much in it is sent without waiting for more */
 #define RUN_MAX_BYTES        (1u << 20) /* one run on LAN */
 #define RUN_MAX_EVENTS       4096u      /* events in one run on LAN, over several seals */
 #define BATCH_MAX_EVENTS     4096u      /* events in one emit or append: a whole run fits */

@@ -20,13 +20,15 @@ clnt *clnt_adopt(bus *b, const char *name, void *socket);
 /* Calls that still wait end with ERR_STOPPING. */
 void clnt_free(clnt *c);
 
-/* Sends; `done` is called exactly once, later, from clnt_pump. ERR_BUSY beyond 4096 waiting calls,
- * or an encode error (then `done` is not called). */
+/* Takes a request, which clnt_pump or clnt_flush will send; `done` is called exactly once, later, from clnt_pump.
+ * ERR_BUSY beyond 4096 waiting calls, or an encode error (then `done` is not called). */
 err_t clnt_send(clnt *c, const msg_desc *request, const void *msg, uint32_t timeout_ms,
                 clnt_done *done, void *ctx) CAIRN_CHECK;
-/* Takes what has arrived, repeats and expires. Returns when it wants to be called again at the
- * latest. */
+/* Takes what has arrived, repeats and expires, and sends, all that there is in one frame: call it
+ * before every wait. Returns when it wants to be called again at the latest. */
 mono_ms clnt_pump(clnt *c);
+/* Only sends; for those who have other work to do before they wait. */
+void clnt_flush(clnt *c);
 /* The socket to poll for reading. */
 void *clnt_socket(clnt *c);
 size_t clnt_waiting(const clnt *c);

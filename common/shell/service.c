@@ -58,9 +58,8 @@ const char *service_dir(const service *s)
 
 static void send_reply(service *s, const service_call *call, const msg_desc *desc, const void *msg)
 {
-    err_t e = bus_send(&s->bus, s->router, &call->route, desc, call->request, msg);
-    /* A client that has gone is its own affair; anything else is our mistake and must be seen. */
-    if (e != ERR_OK && e != ERR_UNREACHABLE)
+    err_t e = bus_post(&s->outbox, &call->route, desc, call->request, msg);
+    if (e != ERR_OK)
         log_error("cannot answer %s with %s: %s", call->desc != NULL ? call->desc->name : "?",
                   desc->name, err_text(e));
     if (e == ERR_OUT_OF_RANGE || e == ERR_TOO_LARGE)
@@ -92,9 +91,21 @@ void service_fail(service *s, const service_call *call, err_t e, const char *fmt
 
 void service_ring(service *s, uint64_t head)
 {
-    doorbell bell = {.head = head};
-    (void)!bus_send(&s->bus, s->publisher, NULL, &doorbell_desc, 0,
-                    &bell); /* may be lost by contract */
+    s->ring = (doorbell){.head = head};
+    s->rings = true;
+}
+
+/* Everything that is to leave in this turn, answers before the doorbell. */
+static void send_all(service *s)
+{
+    err_t e = bus_flush(&s->outbox);
+    /* A client that has gone is its own affair; anything else must be seen. */
+    if (e != ERR_OK && e != ERR_UNREACHABLE)
+        log_error("answers are lost: %s", err_text(e));
+    if (s->rings)
+        (void)!bus_send(&s->bus, s->publisher, NULL, &doorbell_desc, 0,
+                        &s->ring); /* may be lost by contract */
+    s->rings = false;
 }
 
 void service_count(service *s, size_t counter, uint64_t add)
@@ -264,15 +275,25 @@ static void trim_if_due(service *s)
 static bool serve_requests(service *s)
 {
     bus_frame f;
-    err_t e = ERR_OK;
     unsigned n = 0;
-    for (; n < TURN_MAX && (e = bus_recv(s->router, true, &f)) != ERR_NOT_FOUND; n++) {
+    mono_ms sent = clock_mono();
+    while (n < TURN_MAX) {
+        err_t e = bus_recv(s->router, true, &f);
+        if (e == ERR_NOT_FOUND)
+            return false;
+        n++;
         if (e != ERR_OK)
             continue; /* only our own user can reach this socket; garbage is dropped */
-        dispatch(s, &f);
+        do
+            dispatch(s, &f);
+        while (bus_next(&f) && ++n != 0);
         bus_frame_release(&f);
+        if (clock_mono().ms != sent.ms) { /* quick answers do not wait for slow ones */
+            send_all(s);
+            sent = clock_mono();
+        }
     }
-    return n == TURN_MAX;
+    return true;
 }
 
 static void hear_bells(service *s)
@@ -387,6 +408,7 @@ static void loop(service *s)
         trim_if_due(s);
         if (s->def->turn != NULL)
             s->def->turn(s, s->self);
+        send_all(s);
     }
 }
 
@@ -409,6 +431,7 @@ int service_main(const service_def *def, int argc, char **argv)
         loop(s);
         service_free_clients(s);
         def->stop(s, s->self);
+        send_all(s);
         status = s->status;
         log_info("stopped");
     }

@@ -72,11 +72,12 @@ const char *service_opt(const service *s, const char *name, size_t i);
 /* HOME/<service>, made on first use. */
 const char *service_dir(const service *s);
 
+/* Answers leave together at the end of the turn. */
 void service_reply(service *s, const service_call *call, const void *msg);
 /* The words are those of `e` when fmt is NULL. */
 void service_fail(service *s, const service_call *call, err_t e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Publishes the doorbell. */
+/* Publishes the doorbell at the end of the turn, after the answers; of several the last. */
 void service_ring(service *s, uint64_t head);
 /* A client of a neighbour that is pumped by the loop; owned by the service. */
 clnt *service_client(service *s, const char *name);

@@ -27,6 +27,9 @@ struct service {
     config *config;
     bus bus;
     void *router, *publisher;
+    bus_outbox outbox; /* of the router */
+    doorbell ring;     /* with `rings`: to be published at the end of the turn */
+    bool rings;
     int lock_fd, signal_fd;
     char dir[HOME_PATH_MAX];
     struct {

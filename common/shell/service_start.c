@@ -227,6 +227,7 @@ static int open_with(service *s, buf *why)
         bind_one(s, &s->router, ZMQ_ROUTER, "sock", why) != ERR_OK ||
         bind_one(s, &s->publisher, ZMQ_PUB, "pub", why) != ERR_OK)
         return complain(s, EX_UNAVAILABLE, why);
+    bus_outbox_init(&s->outbox, &s->bus, s->router);
     e = s->def->start(s, &s->self, why);
     if (e != ERR_OK)
         return complain(s, err_is_transient(e) ? EX_TEMPFAIL : EX_UNAVAILABLE, why);
@@ -269,6 +270,7 @@ void service_close(service *s)
     service_free_clients(s);
     for (size_t i = 0; i < s->n_bells; i++)
         bus_close(s->bells[i].socket);
+    bus_outbox_release(&s->outbox);
     bus_close(s->router);
     bus_close(s->publisher);
     bus_release(&s->bus);

@@ -286,8 +286,10 @@ uint32_t bench_delivery_us(node *n, node *reader, unsigned times)
         bench_result r;
         fetch_request req = {.epoch = a.epoch, .after = a.next, .max = 10, .wait_ms = 4000};
         a.done = false;
-        if (store_clnt_fetch_within(store, 6000, &req, on_arrival, &a) != ERR_OK ||
-            !bench_emit(n, &one, &r))
+        if (store_clnt_fetch_within(store, 6000, &req, on_arrival, &a) != ERR_OK)
+            break;
+        clnt_flush(store);
+        if (!bench_emit(n, &one, &r))
             break;
         uint64_t acked = bench_now_us();
         bench_release(&r);

@@ -108,6 +108,7 @@ static err_t take(void *context, const run *one)
         return ERR_STOPPING;
     *f = (ingest){r, true, one->feed, one->first_seq, one->count};
     err_t e = merge_clnt_ingest(r->merge, &req, on_answer, f);
+    clnt_flush(r->merge);
     f->busy = e == ERR_OK;
     return e;
 }

@@ -51,7 +51,9 @@ static err_t ask_rows(verifying *v, uint64_t epoch, uint64_t after)
 {
     fetch_request req = {.epoch = epoch, .after = after, .max = FETCH_MAX_ROWS};
     v->arrived = false;
-    return store_clnt_fetch_within(v->store, ASK_MS, &req, on_rows, v);
+    err_t e = store_clnt_fetch_within(v->store, ASK_MS, &req, on_rows, v);
+    clnt_flush(v->store); /* it is answered while the rows at hand are checked */
+    return e;
 }
 
 static err_t await_rows(verifying *v)

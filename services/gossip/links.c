@@ -458,7 +458,9 @@ void links_serve_router(service *s, void *self)
             link_garbage(g, link_by_route(g, &f.route));
             continue;
         }
-        on_incoming(g, &f);
+        do
+            on_incoming(g, &f);
+        while (bus_next(&f));
         bus_frame_release(&f);
     }
 }

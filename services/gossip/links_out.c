@@ -9,6 +9,7 @@
 static bool take_from(gossip_shell *g, lan_link *l)
 {
     bus_frame f;
+    uint32_t id = l->id;
     err_t e = bus_recv(l->socket, false, &f);
     if (e == ERR_NOT_FOUND)
         return false;
@@ -17,7 +18,9 @@ static bool take_from(gossip_shell *g, lan_link *l)
         link_garbage(g, l);
         return false;
     }
-    link_heard(g, l, &f);
+    do
+        link_heard(g, l, &f);
+    while (l->state != LINK_FREE && l->id == id && bus_next(&f));
     bus_frame_release(&f);
     return l->state != LINK_FREE;
 }

@@ -141,6 +141,7 @@ static int emit(load *l)
         for (size_t i = 0; i < UNDER_WAY; i++)
             if (slots[i].wanted)
                 ask(&slots[i]);
+        clnt_flush(l->clnt);
         zmq_pollitem_t item = {.socket = clnt_socket(l->clnt), .events = ZMQ_POLLIN};
         (void)zmq_poll(&item, 1, 50);
         (void)clnt_pump(l->clnt);

@@ -10,12 +10,17 @@ static const char *const intro[] = {
     "Generated from `proto/*.def` by `tests/golden/protocol_md.c`; do not edit. The bytes of "
     "events, seals, runs and\n",
     "bundles are in FORMAT.md.\n\n",
-    "A message is two ZeroMQ frames (after the routing id on ROUTER sockets): the envelope "
-    "`[version, type, request id,\n",
-    "dataset id]` and the body, both strict msgpack (shortest forms, float64 only, valid UTF-8). "
-    "The body is an array with\n",
-    "one element per row below, in order; elements beyond them are ignored, missing ones are an "
-    "error. A reply carries the\n",
+    "A ZeroMQ message is one frame (after the routing id on ROUTER sockets) with one to 256 "
+    "messages in it, each: the length\n",
+    "of what follows (u32, big-endian), the envelope `[version, type, request id, dataset id]`, and "
+    "the body, the last two\n",
+    "strict msgpack (shortest forms, float64 only, valid UTF-8). A body has at most 4 MiB. Who has "
+    "several messages for one\n",
+    "peer should send them in one frame; a lobby looks at the first of a frame only. A frame whose "
+    "lengths do not add up is\n",
+    "dropped. The body is an array with one element per row below, in order; elements beyond them "
+    "are ignored, missing ones\n",
+    "are an error. A reply carries the\n",
     "request id of its request. A request that cannot be served is answered with `error_reply`. "
     "Every request is\n",
     "idempotent: without an answer it is sent again, every two seconds until its deadline. Version "

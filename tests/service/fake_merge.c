@@ -214,7 +214,9 @@ static void serve(fake_merge *m, void *socket)
     err_t e;
     while ((e = bus_recv(socket, true, &f)) != ERR_NOT_FOUND)
         if (e == ERR_OK) {
-            handle(m, socket, &f);
+            do
+                handle(m, socket, &f);
+            while (bus_next(&f));
             bus_frame_release(&f);
         }
 }

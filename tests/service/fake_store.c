@@ -224,7 +224,9 @@ static void turn(fake_store *s)
     err_t e;
     while ((e = bus_recv(s->router, true, &f)) != ERR_NOT_FOUND)
         if (e == ERR_OK) {
-            handle(s, &f);
+            do
+                handle(s, &f);
+            while (bus_next(&f));
             bus_frame_release(&f);
         }
     serve_polls(s);

@@ -194,34 +194,36 @@ Test(gossip, a_member_that_sends_nonsense_is_told_why)
     peer_hear(&friend, &peer_bye_desc, &bye);
     cr_assert_eq(bye.code, ERR_MALFORMED);
     node_link_friend();
+    cr_assert(zmq_send(friend.socket, "\0\0\0\1\x94xyz", 8, 0) == 8);
+    peer_hear(&friend, &peer_bye_desc, &bye);
+    cr_assert_eq(bye.code, ERR_MALFORMED);
+    node_link_friend();
     cr_assert_eq(
         bus_send_body(&r.bus, friend.socket, NULL, peer_digest_desc.id, 0, bytes_str("\x91\x01")),
         ERR_OK);
     peer_hear(&friend, &peer_bye_desc, &bye);
     cr_assert(bye.text.len > 10);
-    cr_assert(node_counter("malformed_messages_total") >= 2);
+    cr_assert(node_counter("malformed_messages_total") >= 3);
 }
 
 Test(gossip, a_newer_protocol_is_refused_in_words)
 {
     peer_bye bye;
     peer_row row;
-    buf head, body;
-    buf_init(&head, 128);
-    buf_init(&body, 256);
+    buf frame;
+    buf_init(&frame, 512);
     msg_envelope e = {PROTO_VERSION + 1, peer_hello_desc.id, 0, r.home.dataset};
     peer_hello hello = {.member = 2, .name = bytes_str("from the future"), .nonce = 1};
-    cr_assert_eq(msg_envelope_encode(&e, &head), ERR_OK);
-    cr_assert_eq(msg_encode(&peer_hello_desc, &hello, &body), ERR_OK);
+    size_t at = pack_begin(&frame, &e);
+    cr_assert_eq(msg_encode(&peer_hello_desc, &hello, &frame), ERR_OK);
+    cr_assert_eq(pack_end(&frame, at), ERR_OK);
     peer_connect(&friend, member_address, &node_key);
-    cr_assert(zmq_send(friend.socket, head.p, head.len, ZMQ_SNDMORE) >= 0);
-    cr_assert(zmq_send(friend.socket, body.p, body.len, 0) >= 0);
+    cr_assert(zmq_send(friend.socket, frame.p, frame.len, 0) >= 0);
     peer_hear(&friend, &peer_bye_desc, &bye);
     cr_assert_eq(bye.code, ERR_VERSION);
     cr_assert(peer_of(2, &row));
     cr_assert(bytes_is(row.state, "refused") && row.error.len > 10);
-    buf_release(&head);
-    buf_release(&body);
+    buf_release(&frame);
 }
 
 /* ---- events ---- */

@@ -16,6 +16,7 @@ static size_t envelope_bytes(void)
     msg_envelope e = {PROTO_VERSION, peer_digest_desc.id, 0, {{1}}};
     buf_init(&b, 256);
     cr_assert_eq(msg_envelope_encode(&e, &b), ERR_OK);
+    buf_add_u32be(&b, 0); /* its length */
     size_t n = b.len;
     buf_release(&b);
     return n;

@@ -1,6 +1,6 @@
 /* Every declared message: what is encoded decodes to the same, bounds hold, strange bytes are refused and never read
  * beyond their end. */
-#include "proto/msg.h"
+#include "proto/pack.h"
 
 #include "tests/unit/prop.h"
 
@@ -191,9 +191,111 @@ Test(msg, envelope_of_any_version_is_read)
     buf_init(&b, 256);
     cr_assert_eq(msg_envelope_encode(&e, &b), ERR_OK);
     b.p[1] = 9; /* a later version */
-    cr_assert_eq(msg_envelope_decode(buf_view(&b), &back), ERR_OK);
+    bytes body;
+    size_t len = b.len;
+    buf_add_u8(&b, 0x90);
+    cr_assert_eq(msg_envelope_decode(buf_view(&b), &back, &body), ERR_OK);
+    cr_assert(body.len == 1 && body.p == b.p + len);
     cr_assert(back.version == 9 && back.type == 0x0101 && back.request == UINT64_MAX &&
               back.dataset.b[0] == 7);
-    cr_assert_eq(msg_envelope_decode(bytes_of(b.p, b.len - 1), &back), ERR_TRUNCATED);
+    cr_assert_eq(msg_envelope_decode(bytes_of(b.p, len - 1), &back, &body), ERR_TRUNCATED);
     buf_release(&b);
+}
+
+/* ---- frames ---- */
+
+static void pack_one(buf *frame, uint64_t request, size_t len)
+{
+    msg_envelope e = {PROTO_VERSION, 0x0101, request, {{7}}};
+    size_t at = pack_begin(frame, &e);
+    for (size_t i = 0; i < len; i++)
+        buf_add_u8(frame, (uint8_t)(request + i));
+    cr_assert_eq(pack_end(frame, at), ERR_OK);
+}
+
+Test(pack, hands_out_what_was_put_in)
+{
+    buf frame;
+    msg_envelope e;
+    bytes body;
+    buf_init(&frame, PACK_FRAME_MAX_BYTES);
+    for (uint64_t i = 0; i < 5; i++)
+        pack_one(&frame, i * i * i * 1000, (size_t)i * 100);
+    bytes rest = buf_view(&frame);
+    cr_assert_eq(pack_check(rest), ERR_OK);
+    for (uint64_t i = 0; i < 5; i++) {
+        cr_assert_eq(pack_take(&rest, &e, &body), ERR_OK);
+        cr_assert(e.request == i * i * i * 1000 && e.type == 0x0101 && body.len == i * 100);
+        for (size_t k = 0; k < body.len; k++)
+            cr_assert_eq(body.p[k], (uint8_t)(e.request + k));
+    }
+    cr_assert_eq(pack_take(&rest, &e, &body), ERR_NOT_FOUND);
+    buf_release(&frame);
+}
+
+Test(pack, refuses_lengths_that_do_not_add_up)
+{
+    buf frame;
+    buf_init(&frame, PACK_FRAME_MAX_BYTES);
+    cr_assert_eq(pack_check(buf_view(&frame)), ERR_MALFORMED, "an empty frame");
+    pack_one(&frame, 1, 20);
+    size_t first = frame.len;
+    pack_one(&frame, 2, 20);
+    for (size_t len = 1; len < frame.len; len++)
+        cr_assert_eq(pack_check(bytes_of(frame.p, len)), len == first ? ERR_OK : ERR_MALFORMED,
+                     "cut at %zu", len);
+    for (unsigned bit = 0; bit < 32; bit++) {
+        frame.p[first + bit / 8] ^= (uint8_t)(1u << bit % 8);
+        cr_assert_eq(pack_check(buf_view(&frame)), ERR_MALFORMED, "bit %u", bit);
+        frame.p[first + bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    cr_assert_eq(pack_check(buf_view(&frame)), ERR_OK);
+    buf_release(&frame);
+}
+
+Test(pack, holds_so_many_and_no_more)
+{
+    buf frame;
+    buf_init(&frame, PACK_FRAME_MAX_BYTES);
+    for (unsigned i = 0; i < PACK_MAX_MESSAGES; i++)
+        pack_one(&frame, i, 0);
+    cr_assert_eq(pack_check(buf_view(&frame)), ERR_OK);
+    pack_one(&frame, 0, 0);
+    cr_assert_eq(pack_check(buf_view(&frame)), ERR_MALFORMED);
+    buf_release(&frame);
+}
+
+Test(pack, what_does_not_fit_leaves_the_others)
+{
+    buf frame;
+    msg_envelope e = {PROTO_VERSION, 0x0101, 9, {{7}}};
+    buf_init(&frame, 200);
+    pack_one(&frame, 1, 50);
+    size_t len = frame.len, at = pack_begin(&frame, &e);
+    for (int i = 0; i < 100; i++)
+        buf_add_u8(&frame, 1);
+    cr_assert_eq(pack_end(&frame, at), ERR_TOO_LARGE);
+    cr_assert(frame.len == len && pack_check(buf_view(&frame)) == ERR_OK);
+    pack_one(&frame, 2, 10);
+    cr_assert_eq(pack_check(buf_view(&frame)), ERR_OK);
+    buf_release(&frame);
+}
+
+Test(pack, stops_at_an_envelope_that_is_none)
+{
+    buf frame;
+    msg_envelope e;
+    bytes body;
+    buf_init(&frame, PACK_FRAME_MAX_BYTES);
+    pack_one(&frame, 1, 3);
+    size_t first = frame.len;
+    pack_one(&frame, 2, 3);
+    pack_one(&frame, 3, 3);
+    frame.p[first + 4] = 0x93;
+    bytes rest = buf_view(&frame);
+    cr_assert_eq(pack_check(rest), ERR_OK);
+    cr_assert_eq(pack_take(&rest, &e, &body), ERR_OK);
+    cr_assert(e.request == 1 && body.len == 3);
+    cr_assert_neq(pack_take(&rest, &e, &body), ERR_OK);
+    buf_release(&frame);
 }
