@@ -50,8 +50,11 @@ static err_t check_row(plan_row *p)
     const append_row *row = &p->row;
     if ((row->seal.len != 0 && row->seal.len != SEAL_BYTES) || row->seq > INT64_MAX)
         return ERR_INVALID;
-    if ((row->flags & ROW_OPAQUE) == 0 && !row_names(row->body, &p->category, &p->stream))
-        return ERR_INVALID;
+    if ((row->flags & ROW_OPAQUE) == 0) {
+        if (!row_names(row->body, &p->category, &p->stream))
+            return ERR_INVALID;
+        p->stream_hash = stream_hash(p->category, p->stream);
+    }
     return row->body.len != 0 ? ERR_OK : ERR_INVALID;
 }
 
@@ -411,12 +414,20 @@ static void keep_clock(store_core *s, const append_request *req)
     s->st.clock_counter = given.counter;
 }
 
+/* What the rows soon after row i will look for is on its way while row i is applied. */
+static void foresee(store_core *s, uint32_t i)
+{
+    static const uint32_t ahead[LAG_STAGES] = {12, 8, 4};
+    for (unsigned stage = 0; stage < LAG_STAGES; stage++)
+        if (i + ahead[stage] < s->n_plan)
+            stream_foresee(s, s->plan[i + ahead[stage]].stream_hash, stage);
+}
+
 static err_t apply_all(store_core *s, const append_request *req, wall_ms now)
 {
     applying a = {.now = now};
     for (uint32_t i = 0; i < s->n_plan; i++) {
-        if (i % STREAMS_AHEAD == 0)
-            streams_expect(s, &s->plan[i], s->n_plan - i);
+        foresee(s, i);
         TRY(apply_one(s, &a, &s->plan[i]));
     }
     TRY(run_flush(s, &a.run));

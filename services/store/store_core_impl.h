@@ -3,6 +3,7 @@
  *   store_core.c          opening, groups, what a failed commit undoes
  *   store_core_feed.c     feeds as trees of branches, the feed index, tips
  *   store_core_lag.c      the stream index and what of it is held back in memory
+ *   store_core_order.c    their order by key
  *   store_core_row.c      single rows of the log: read, write, rewrite, the category index
  *   store_core_append.c   planning and applying an append
  *   store_core_change.c   verdicts, seals, erasure
@@ -81,9 +82,12 @@ typedef struct {
     uint32_t before;
 } lag_entry;
 typedef struct {
+    uint32_t hash, stream; /* stream 1-based, 0: empty */
+} lag_slot;
+typedef struct {
     lag_stream *streams;
     lag_entry *entries;
-    uint32_t *slots; /* stream, 1-based */
+    lag_slot *slots;
     uint32_t *order; /* streams by key, once it is full */
     size_t n_streams, cap_streams, n_entries, cap_entries, n_slots, n_order, drained;
     buf keys;
@@ -118,6 +122,7 @@ typedef struct {
     uint32_t branch; /* of the parent when new, until it is applied; then its own */
     uint64_t parent; /* offset, 0 at seq 1; when `before` is 0 */
     uint64_t offset; /* its own; of a new one once it is applied */
+    uint32_t stream_hash;
 } plan_row;
 
 typedef struct {
@@ -275,15 +280,23 @@ err_t seal_add(store_core *s, feed_tree *f, uint32_t branch_no, uint64_t offset,
 /* ---- store_core_lag.c ---- */
 err_t lag_load(store_core *s, kv_txn *txn) CAIRN_CHECK; /* from the log after st.indexed */
 void lag_release(store_core *s);
+static inline bytes lag_key(const lag *l, const lag_stream *x)
+{
+    return bytes_of(l->keys.p + x->key_at, x->key_len);
+}
+/* Fills l->order. In store_core_order.c. */
+err_t lag_sort(lag *l) CAIRN_CHECK;
 /* At the start of a group; and after it was lost: as they were. False: lag_load must do it. */
 void lag_remember(store_core *s);
 bool lag_restore(store_core *s);
+uint32_t stream_hash(bytes category, bytes stream);
+/* Has the processor fetch what stream_push will touch of a stream, one step further with each stage
+ * from 0 to LAG_STAGES - 1: streams come in random order, and memory is slow. */
+#define LAG_STAGES 3u
+void stream_foresee(const store_core *s, uint32_t hash, unsigned stage);
 /* Gives the next position of the stream to `offset`. */
 err_t stream_push(store_core *s, kv_txn *txn, bytes category, bytes stream, uint64_t offset,
                   uint64_t *position) CAIRN_CHECK;
-/* Has the processor fetch what stream_push will look at for so many rows, at most STREAMS_AHEAD. */
-#define STREAMS_AHEAD 32u
-void streams_expect(const store_core *s, const plan_row *rows, size_t n);
 /* Enters a row of the log that the stream index may not know yet. */
 err_t stream_replay(store_core *s, kv_txn *txn, const stored_row *row) CAIRN_CHECK;
 /* Brings entries to disk as far as the rows appended make it due, or `streams` of them if not 0. */

@@ -13,18 +13,16 @@
 
 /* ---- held-back entries ---- */
 
-static bytes lag_key(const lag *l, const lag_stream *x)
-{
-    return bytes_of(l->keys.p + x->key_at, x->key_len);
-}
-
 static lag_stream *lag_find(const lag *l, bytes key, uint32_t hash)
 {
     if (l->n_slots == 0)
         return NULL;
-    for (size_t i = hash & (l->n_slots - 1); l->slots[i] != 0; i = (i + 1) & (l->n_slots - 1)) {
-        lag_stream *x = &l->streams[l->slots[i] - 1];
-        if (x->hash == hash && bytes_eq(lag_key(l, x), key))
+    for (size_t i = hash & (l->n_slots - 1); l->slots[i].stream != 0;
+         i = (i + 1) & (l->n_slots - 1)) {
+        if (l->slots[i].hash != hash)
+            continue;
+        lag_stream *x = &l->streams[l->slots[i].stream - 1];
+        if (bytes_eq(lag_key(l, x), key))
             return x;
     }
     return NULL;
@@ -32,10 +30,11 @@ static lag_stream *lag_find(const lag *l, bytes key, uint32_t hash)
 
 static void fill_slot(lag *l, size_t stream)
 {
-    size_t i = l->streams[stream].hash & (l->n_slots - 1);
-    while (l->slots[i] != 0)
+    uint32_t hash = l->streams[stream].hash;
+    size_t i = hash & (l->n_slots - 1);
+    while (l->slots[i].stream != 0)
         i = (i + 1) & (l->n_slots - 1);
-    l->slots[i] = (uint32_t)stream + 1;
+    l->slots[i] = (lag_slot){hash, (uint32_t)stream + 1};
 }
 
 static void fill_slots(lag *l)
@@ -49,7 +48,7 @@ static void fill_slots(lag *l)
 static bool rehash(lag *l)
 {
     size_t n = l->n_slots != 0 ? l->n_slots * 2 : 256;
-    uint32_t *slots = realloc(l->slots, n * sizeof *slots);
+    lag_slot *slots = realloc(l->slots, n * sizeof *slots);
     if (slots == NULL)
         return false;
     l->slots = slots;
@@ -149,38 +148,6 @@ static void lag_offsets(const lag *l, const lag_stream *x, uint64_t i, uint64_t 
         if (k - i < n)
             out[k - i] =
                 l->entries[at - 1].step != 0 ? l->before_offset + l->entries[at - 1].step : 0;
-}
-
-typedef struct {
-    bytes key;
-    uint32_t stream;
-} sort_row;
-
-static int by_key(const void *a, const void *b)
-{
-    return bytes_cmp(((const sort_row *)a)->key, ((const sort_row *)b)->key);
-}
-
-static err_t lag_sort(lag *l)
-{
-    if (l->n_order == l->n_streams)
-        return ERR_OK;
-    sort_row *rows = malloc(l->n_streams * sizeof *rows);
-    uint32_t *order = realloc(l->order, l->n_streams * sizeof *order);
-    if (order != NULL)
-        l->order = order;
-    if (rows == NULL || order == NULL) {
-        free(rows);
-        return ERR_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < l->n_streams; i++)
-        rows[i] = (sort_row){lag_key(l, &l->streams[i]), i};
-    qsort(rows, l->n_streams, sizeof *rows, by_key);
-    for (size_t i = 0; i < l->n_streams; i++)
-        order[i] = rows[i].stream;
-    l->n_order = l->n_streams;
-    free(rows);
-    return ERR_OK;
 }
 
 /* ---- offsets in values: the first as it is, then differences; 0 stands for a lost one ---- */
@@ -288,8 +255,8 @@ static err_t drain_old(store_core *s, uint64_t streams)
 
 static size_t lag_size(const lag *l)
 {
-    return l->n_entries * sizeof *l->entries + l->n_streams * (sizeof *l->streams + 12) +
-           l->keys.len; /* 12: slots and order */
+    return l->n_entries * sizeof *l->entries + l->n_streams * (sizeof *l->streams + 20) +
+           l->keys.len; /* 20: slots and order */
 }
 
 /* The new entries become the old ones, which must be on disk. */
@@ -330,32 +297,27 @@ static uint32_t hash_of(bytes key)
     return (uint32_t)XXH3_64bits(key.p, key.len);
 }
 
-/* The slot where the search for a hash begins. */
-static const uint32_t *first_slot(const lag *l, uint32_t hash)
+uint32_t stream_hash(bytes category, bytes stream)
 {
-    return &l->slots[hash & (l->n_slots - 1)];
+    store_key key;
+    key_stream(&key, category, stream);
+    return hash_of(key_view(&key));
 }
 
-/* Three dependent reads, each of them a miss when there are many streams: slot, stream, key. */
-void streams_expect(const store_core *s, const plan_row *rows, size_t n)
+void stream_foresee(const store_core *s, uint32_t hash, unsigned stage)
 {
-    const lag *l = &s->lags[0];
-    uint32_t hash[STREAMS_AHEAD];
-    store_key key;
-    if (l->n_slots == 0)
-        return;
-    n = n < STREAMS_AHEAD ? n : STREAMS_AHEAD;
-    for (size_t i = 0; i < n; i++) {
-        key_stream(&key, rows[i].category, rows[i].stream);
-        hash[i] = hash_of(key_view(&key));
-        __builtin_prefetch(first_slot(l, hash[i]));
+    for (size_t i = 0; i < 2; i++) {
+        const lag *l = &s->lags[i];
+        if (l->n_slots == 0)
+            continue;
+        const lag_slot *slot = &l->slots[hash & (l->n_slots - 1)];
+        if (stage == 0)
+            __builtin_prefetch(slot);
+        else if (slot->stream != 0 && stage == 1)
+            __builtin_prefetch(&l->streams[slot->stream - 1], 1);
+        else if (slot->stream != 0)
+            __builtin_prefetch(l->keys.p + l->streams[slot->stream - 1].key_at);
     }
-    for (size_t i = 0; i < n; i++)
-        if (*first_slot(l, hash[i]) != 0)
-            __builtin_prefetch(&l->streams[*first_slot(l, hash[i]) - 1]);
-    for (size_t i = 0; i < n; i++)
-        if (*first_slot(l, hash[i]) != 0)
-            __builtin_prefetch(l->keys.p + l->streams[*first_slot(l, hash[i]) - 1].key_at);
 }
 
 err_t stream_length(store_core *s, kv_txn *txn, const store_key *key, uint64_t *out)

@@ -26,12 +26,15 @@ typedef struct {
     char dir[LMDB_PATH_MAX - 32];
     MDB_env *env;
     MDB_txn *open, *reader; /* `reader` is reset between uses */
+    MDB_cursor *writers[KV_TABLES]; /* of the open writing transaction, made when first used: rows that
+                                       lie side by side are found without a descent for each */
     MDB_dbi tables[KV_TABLES];
     uint64_t map_bytes;
     bool read_only;
     unsigned writes;
     int data_fd;
     uint64_t page_bytes, file_bytes; /* of the file, when the open transaction began */
+    uint64_t whole_bytes;            /* so long at least is the file */
     const uint8_t *map;
 } lmdb_kv;
 
@@ -246,10 +249,17 @@ static err_t lmdb_begin(store_kv *kv, bool write, kv_txn **out)
     return ERR_OK;
 }
 
+/* LMDB frees the cursors of a writing transaction when it ends. */
+static void forget_writers(lmdb_kv *m)
+{
+    memset(m->writers, 0, sizeof m->writers);
+}
+
 static void lmdb_abort(kv_txn *txn)
 {
     lmdb_kv *m = of_txn(txn);
     assert(m->open != NULL);
+    forget_writers(m);
     if (txn->write)
         mdb_txn_abort(m->open);
     else
@@ -263,11 +273,13 @@ static void keep_length(lmdb_kv *m)
 {
     MDB_envinfo info;
     struct stat st;
-    if (mdb_env_info(m->env, &info) != 0 || fstat(m->data_fd, &st) != 0)
+    if (mdb_env_info(m->env, &info) != 0)
         return;
     uint64_t needed = (info.me_last_pgno + 1) * m->page_bytes;
-    if ((uint64_t)st.st_size < needed)
-        (void)!ftruncate(m->data_fd, (off_t)needed);
+    if (needed <= m->whole_bytes || fstat(m->data_fd, &st) != 0)
+        return;
+    if ((uint64_t)st.st_size >= needed || ftruncate(m->data_fd, (off_t)needed) == 0)
+        m->whole_bytes = needed;
 }
 
 static err_t lmdb_commit(kv_txn *txn)
@@ -278,6 +290,7 @@ static err_t lmdb_commit(kv_txn *txn)
         lmdb_abort(txn);
         return ERR_OK;
     }
+    forget_writers(m);
     int rc = mdb_txn_commit(m->open);
     m->open = NULL;
     if (rc == 0)
@@ -299,11 +312,28 @@ static bytes of_val(MDB_val v)
     return bytes_of(v.mv_data, v.mv_size);
 }
 
+static int writer_of(lmdb_kv *m, kv_table table, MDB_cursor **out)
+{
+    int rc = 0;
+    if (m->writers[table] == NULL)
+        rc = mdb_cursor_open(m->open, m->tables[table], &m->writers[table]);
+    *out = m->writers[table];
+    return rc;
+}
+
+static int get_by_writer(lmdb_kv *m, kv_table table, MDB_val *k, MDB_val *v)
+{
+    MDB_cursor *c;
+    int rc = writer_of(m, table, &c);
+    return rc != 0 ? rc : mdb_cursor_get(c, k, v, MDB_SET);
+}
+
 static err_t lmdb_get(kv_txn *txn, kv_table table, bytes key, bytes *value)
 {
     lmdb_kv *m = of_txn(txn);
     MDB_val k = val_of(key), v;
-    int rc = mdb_get(m->open, m->tables[table], &k, &v);
+    int rc = txn->write ? get_by_writer(m, table, &k, &v)
+                        : mdb_get(m->open, m->tables[table], &k, &v);
     if (rc != 0)
         return lmdb_error(rc);
     *value = of_val(v);
@@ -314,8 +344,10 @@ static err_t lmdb_put(kv_txn *txn, kv_table table, bytes key, bytes value, bool 
 {
     lmdb_kv *m = of_txn(txn);
     MDB_val k = val_of(key), v = val_of(value);
+    MDB_cursor *c;
     assert(txn->write && key.len >= 1 && key.len <= KV_KEY_MAX);
-    return lmdb_error(mdb_put(m->open, m->tables[table], &k, &v, append ? MDB_APPEND : 0));
+    int rc = writer_of(m, table, &c);
+    return lmdb_error(rc != 0 ? rc : mdb_cursor_put(c, &k, &v, append ? MDB_APPEND : 0));
 }
 
 static err_t lmdb_del(kv_txn *txn, kv_table table, bytes key)
@@ -329,6 +361,9 @@ static err_t lmdb_del(kv_txn *txn, kv_table table, bytes key)
 static err_t lmdb_clear(kv_txn *txn, kv_table table)
 {
     lmdb_kv *m = of_txn(txn);
+    if (m->writers[table] != NULL)
+        mdb_cursor_close(m->writers[table]);
+    m->writers[table] = NULL;
     return lmdb_error(mdb_drop(m->open, m->tables[table], 0));
 }
 
