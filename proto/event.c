@@ -247,16 +247,21 @@ static void put_body(const event_fields *in, buf *out)
 }
 
 /* What was written must read back as what was meant. */
-static err_t check_built(const event_fields *in, bytes body)
+static err_t check_built(const event_fields *in, bytes body, event_view *v)
 {
-    event_view v;
-    TRY(event_parse(body, &v));
-    if (v.opaque)
+    TRY(event_parse(body, v));
+    if (v->opaque)
         return ERR_OUT_OF_RANGE;
-    return v.payload.len == in->payload.len ? ERR_OK : ERR_MALFORMED;
+    return v->payload.len == in->payload.len ? ERR_OK : ERR_MALFORMED;
 }
 
 err_t event_build(const event_fields *in, buf *out)
+{
+    event_view v;
+    return event_build_view(in, out, &v);
+}
+
+err_t event_build_view(const event_fields *in, buf *out, event_view *v)
 {
     if (in->n_replaces > REPLACES_MAX)
         return ERR_OUT_OF_RANGE;
@@ -264,7 +269,7 @@ err_t event_build(const event_fields *in, buf *out)
     put_body(in, out);
     err_t e = out->err;
     if (e == ERR_OK)
-        e = check_built(in, bytes_of(out->p + at, out->len - at));
+        e = check_built(in, bytes_of(out->p + at, out->len - at), v);
     if (e != ERR_OK)
         out->len = at;
     return e;

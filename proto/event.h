@@ -86,5 +86,7 @@ typedef struct {
  * gate's errors for a payload or attributes that are not canonical, ERR_TOO_LARGE beyond 64 KiB or
  * the buffer's maximum, ERR_NO_MEMORY. After an error `out` is as it was (its sticky err aside). */
 err_t event_build(const event_fields *in, buf *out) CAIRN_CHECK;
+/* The same, and hands out what was read back from it; the view borrows `out`. */
+err_t event_build_view(const event_fields *in, buf *out, event_view *v) CAIRN_CHECK;
 
 #endif

@@ -44,7 +44,7 @@ uint8_t *buf_grow(buf *b, size_t n)
     return b->p + b->len;
 }
 
-bool buf_add(buf *b, const void *p, size_t n)
+bool buf_add_more(buf *b, const void *p, size_t n)
 {
     uint8_t *at = buf_reserve(b, n);
     if (at == NULL)
@@ -55,19 +55,9 @@ bool buf_add(buf *b, const void *p, size_t n)
     return true;
 }
 
-bool buf_add_bytes(buf *b, bytes s)
-{
-    return buf_add(b, s.p, s.len);
-}
-
 bool buf_add_str(buf *b, const char *s)
 {
     return buf_add(b, s, strlen(s));
-}
-
-bool buf_add_u8(buf *b, uint8_t v)
-{
-    return buf_add(b, &v, 1);
 }
 
 bool buf_add_u32be(buf *b, uint32_t v)

@@ -32,11 +32,26 @@ static inline uint8_t *buf_reserve(buf *b, size_t n)
     return b->err == ERR_OK && b->p != NULL && n <= b->cap - b->len ? b->p + b->len
                                                                     : buf_grow(b, n);
 }
+/* Appends after making room. */
+bool buf_add_more(buf *b, const void *p, size_t n);
 /* Appends; false (and b->err) when it does not fit. */
-bool buf_add(buf *b, const void *p, size_t n);
-bool buf_add_bytes(buf *b, bytes s);
+static inline bool buf_add(buf *b, const void *p, size_t n)
+{
+    if (b->err != ERR_OK || n == 0 || n > b->cap - b->len)
+        return buf_add_more(b, p, n);
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return true;
+}
+static inline bool buf_add_bytes(buf *b, bytes s)
+{
+    return buf_add(b, s.p, s.len);
+}
 bool buf_add_str(buf *b, const char *s);
-bool buf_add_u8(buf *b, uint8_t v);
+static inline bool buf_add_u8(buf *b, uint8_t v)
+{
+    return buf_add(b, &v, 1);
+}
 bool buf_add_u32be(buf *b, uint32_t v);
 bool buf_add_u64be(buf *b, uint64_t v);
 bool buf_addf(buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

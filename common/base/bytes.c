@@ -76,21 +76,24 @@ static bool utf8_second_ok(uint8_t lead, uint8_t second)
     }
 }
 
-/* How many bytes at the start are ASCII, counted in steps of eight: nearly all text is. */
-static size_t ascii_steps(bytes s)
+/* Nearly all text is ASCII: how many bytes of it come first, eight at a time. */
+static size_t ascii_bytes(bytes s)
 {
+    uint64_t word;
     size_t i = 0;
-    for (uint64_t word; i + 8 <= s.len; i += 8) {
+    for (; i + 8 <= s.len; i += 8) {
         memcpy(&word, s.p + i, 8);
         if ((word & 0x8080808080808080u) != 0)
-            break;
+            return i;
     }
+    while (i < s.len && s.p[i] < 0x80)
+        i++;
     return i;
 }
 
 bool utf8_valid(bytes s)
 {
-    size_t i = ascii_steps(s);
+    size_t i = ascii_bytes(s);
     while (i < s.len) {
         size_t n = utf8_len(s.p[i]);
         if (n == 0 || n > s.len - i)

@@ -52,7 +52,8 @@ typedef struct {
     append_row *rows;
     struct {
         size_t at, len; /* of the body in `bodies` */
-        uint32_t seal;  /* 1 + index in `seals`, 0 for none */
+        uint32_t stream_at, stream_len; /* of the stream's name in the body, of local events */
+        uint32_t seal;                  /* 1 + index in `seals`, 0 for none */
     } * parts;
     size_t n;
     buf bodies;
@@ -75,7 +76,8 @@ err_t merge_core_close(merge_core *c, merge_batch *b, append_request *out) CAIRN
 err_t merge_core_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
 
 /* ---- local events ---- */
-/* Adds the events of a request to the batch, all or none; *first is the index of the first row. `salt` is random.
+/* Adds the events of a request to the batch, all or none; *first is the index of the first row. `salt` is random and
+ * may be the same for a whole batch.
  * ERR_NOT_READY (not enrolled or roster unknown), ERR_FORBIDDEN (reader, removed, reserved stream), ERR_BUSY (the
  * batch is full: close it first), or event_build's errors; `why` gets words. */
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,

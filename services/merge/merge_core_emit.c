@@ -76,27 +76,27 @@ static err_t seal_class(merge_core *c, merge_batch *b, unsigned class)
     return ERR_OK;
 }
 
-/* Chains a built body (the last `len` bytes of b->bodies) and adds its row. */
-static err_t add_row(merge_core *c, merge_batch *b, unsigned class, size_t len)
+/* Chains a built body (the end of b->bodies, of which `v` is the view) and adds its row. */
+static err_t add_row(merge_core *c, merge_batch *b, unsigned class, const event_view *v)
 {
     merge_local *l = &c->local[class];
-    size_t at = b->bodies.len - len;
-    event_view v;
+    size_t len = v->body.len, at = b->bodies.len - len;
     if (l->unsealed_events >= SEAL_MAX_EVENTS ||
         (l->unsealed_events > 0 && l->unsealed_bytes + len > SEAL_MAX_BYTES))
         TRY(seal_class(c, b, class));
-    TRY(event_parse(bytes_of(b->bodies.p + at, len), &v));
     append_row *row = &b->rows[b->n];
     *row = (append_row){
         .feed = own_feed(c, class), .seq = l->seq + 1, .flags = ROW_COUNTS, .prev = l->id};
-    chain_next(&row->id, &l->id, row->seq, v.head, v.tail);
+    chain_next(&row->id, &l->id, row->seq, v->head, v->tail);
     b->parts[b->n].at = at;
     b->parts[b->n].len = len;
+    b->parts[b->n].stream_at = (uint32_t)(v->stream.p - v->body.p);
+    b->parts[b->n].stream_len = (uint32_t)v->stream.len;
     b->parts[b->n].seal = 0;
     b->n++;
     b->local = true;
     b->unsealed[class] = b->n;
-    b->roster |= merge_is_roster_event(&v);
+    b->roster |= merge_is_roster_event(v);
     l->seq = row->seq;
     l->id = row->id;
     l->unsealed_events++;
@@ -151,9 +151,9 @@ static err_t build(merge_core *c, wall_ms now, uint32_t salt, unsigned class, co
         f.stream = bytes_str(name);
     }
     hlc_tick(&c->clock, now, &f.stamp);
-    size_t before = b->bodies.len;
-    TRY(event_build(&f, &b->bodies));
-    return add_row(c, b, class, b->bodies.len - before);
+    event_view v;
+    TRY(event_build_view(&f, &b->bodies, &v));
+    return add_row(c, b, class, &v);
 }
 
 static err_t may_write(const merge_core *c, buf *why)

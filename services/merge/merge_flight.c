@@ -3,7 +3,6 @@
  * committed (an expectation, a change of the roster) wait until nothing is in flight. */
 #include "merge/merge_service.h"
 
-#include "proto/event.h"
 #include "shell/clock.h"
 
 #include <stdlib.h>
@@ -12,15 +11,9 @@
 
 /* ---- flights ---- */
 
-flight *merge_flight_new(merge_service *m)
+static flight *make_flight(merge_service *m)
 {
-    flight *f = m->spare;
-    if (f != NULL) {
-        m->spare = f->next;
-        f->next = NULL;
-        return f;
-    }
-    f = calloc(1, sizeof *f);
+    flight *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
     f->m = m;
@@ -30,6 +23,22 @@ flight *merge_flight_new(merge_service *m)
     free(f->idem);
     free(f);
     return NULL;
+}
+
+flight *merge_flight_new(merge_service *m)
+{
+    flight *f = m->spare;
+    if (f != NULL)
+        m->spare = f->next;
+    else
+        f = make_flight(m);
+    if (f == NULL)
+        return NULL;
+    f->next = NULL;
+    f->waiters = NULL;
+    f->last_waiter = &f->waiters;
+    f->salt = (uint32_t)random_u64();
+    return f;
 }
 
 void merge_flight_recycle(merge_service *m, flight *f)
@@ -57,8 +66,8 @@ static waiter *add_waiter(flight *f, const service_call *call)
         w->call = *call;
     else
         w->kind = WAIT_NOBODY;
-    w->next = f->waiters;
-    f->waiters = w;
+    *f->last_waiter = w;
+    f->last_waiter = &w->next;
     return w;
 }
 
@@ -77,22 +86,26 @@ void merge_drop_idem(merge_service *m, idem_op *op)
 
 static void reply_emit(merge_service *m, const flight *f, const waiter *w, uint64_t first_offset)
 {
-    emitted_row *rows = calloc(w->count, sizeof *rows);
+    emitted_row few[8], *rows = few;
+    if (w->count > sizeof few / sizeof few[0])
+        rows = calloc(w->count, sizeof *rows);
     emit_reply reply = {.last_offset = first_offset + w->first + w->count - 1};
     for (size_t i = 0; rows != NULL && i < w->count; i++) {
         const append_row *r = &f->batch.rows[w->first + i];
-        event_view v;
-        if (event_parse(r->body, &v) != ERR_OK)
-            continue;
-        rows[i] = (emitted_row){
-            .feed = r->feed, .seq = r->seq, .prefix = get_u16be(r->id.b), .stream = v.stream};
+        size_t k = w->first + i;
+        rows[i] = (emitted_row){.feed = r->feed,
+                                .seq = r->seq,
+                                .prefix = get_u16be(r->id.b),
+                                .stream = bytes_of(r->body.p + f->batch.parts[k].stream_at,
+                                                   f->batch.parts[k].stream_len)};
     }
     reply.events = MSG_LIST_OF(rows, rows != NULL ? w->count : 0);
     service_reply(m->s, &w->call, &reply);
     reply.repeated = true;
     for (size_t i = 1; w->idem != NULL && i < w->idem->n_calls; i++)
         service_reply(m->s, &w->idem->calls[i], &reply);
-    free(rows);
+    if (rows != few)
+        free(rows);
 }
 
 static void answer(merge_service *m, const flight *f, const waiter *w, const append_reply *reply)
@@ -277,7 +290,7 @@ void merge_accept_emit(merge_service *m, const service_call *call, const emit_re
         if (m->open == NULL)
             m->open = merge_flight_new(m);
         e = m->open == NULL ? ERR_NO_MEMORY
-                            : merge_core_emit(m->core, clock_wall(), (uint32_t)random_u64(), in,
+                            : merge_core_emit(m->core, clock_wall(), m->open->salt, in,
                                               &m->open->batch, &first, &why);
         if (e != ERR_BUSY || m->n_flights >= FLIGHTS_MAX)
             break;

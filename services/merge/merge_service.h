@@ -44,7 +44,8 @@ typedef struct flight {
     struct flight *next;
     struct merge_service *m;
     merge_batch batch;
-    waiter *waiters;
+    waiter *waiters, **last_waiter; /* in the order of their requests */
+    uint32_t salt;
     idem_row *idem;
     size_t n_idem;
     append_request request;
