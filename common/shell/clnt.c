@@ -309,6 +309,11 @@ mono_ms clnt_pump(clnt *c)
     return c->waiting != 0 && c->due.ms < next.ms ? c->due : next;
 }
 
+mono_ms clnt_due(const clnt *c)
+{
+    return c->waiting != 0 ? c->due : (mono_ms){UINT64_MAX};
+}
+
 void *clnt_socket(clnt *c)
 {
     return c->socket;

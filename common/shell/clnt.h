@@ -29,6 +29,8 @@ err_t clnt_send(clnt *c, const msg_desc *request, const void *msg, uint32_t time
 mono_ms clnt_pump(clnt *c);
 /* Only sends; for those who have other work to do before they wait. */
 void clnt_flush(clnt *c);
+/* When it wants clnt_pump to be called though nothing arrives; far away for never. */
+mono_ms clnt_due(const clnt *c);
 /* The socket to poll for reading. */
 void *clnt_socket(clnt *c);
 size_t clnt_waiting(const clnt *c);

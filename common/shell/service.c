@@ -296,25 +296,23 @@ static bool serve_requests(service *s)
     return true;
 }
 
-static void hear_bells(service *s)
+static void hear_bell(service *s, const service_bell *from)
 {
-    for (size_t i = 0; i < s->n_bells; i++) {
-        bus_frame f;
-        uint64_t head = 0;
-        bool any = false;
-        err_t e;
-        while ((e = bus_recv(s->bells[i].socket, false, &f)) != ERR_NOT_FOUND) {
-            doorbell bell;
-            if (e == ERR_OK && msg_decode(&doorbell_desc, f.body, &bell, NULL) == ERR_OK) {
-                head = bell.head;
-                any = true;
-            }
-            if (e == ERR_OK)
-                bus_frame_release(&f);
+    bus_frame f;
+    uint64_t head = 0;
+    bool any = false;
+    err_t e;
+    while ((e = bus_recv(from->socket, false, &f)) != ERR_NOT_FOUND) {
+        doorbell bell;
+        if (e == ERR_OK && msg_decode(&doorbell_desc, f.body, &bell, NULL) == ERR_OK) {
+            head = bell.head;
+            any = true;
         }
-        if (any)
-            s->bells[i].rung(s->self, head);
+        if (e == ERR_OK)
+            bus_frame_release(&f);
     }
+    if (any)
+        from->rung(s->self, head);
 }
 
 static void take_signals(service *s)
@@ -328,20 +326,24 @@ static void take_signals(service *s)
     }
 }
 
-static uint64_t pump_clients(service *s, uint64_t until_ms)
+/* Sends what clients hold, and finds out when the first of them wants to be pumped. */
+static uint64_t flush_clients(service *s, uint64_t until_ms)
 {
     for (size_t i = 0; i < s->n_clients; i++) {
-        mono_ms next = clnt_pump(s->clients[i]);
-        until_ms = next.ms < until_ms ? next.ms : until_ms;
+        clnt_flush(s->clients[i]);
+        uint64_t due = clnt_due(s->clients[i]).ms;
+        until_ms = due < until_ms ? due : until_ms;
     }
     return until_ms;
 }
 
+enum { ITEM_SIGNALS, ITEM_ROUTER, ITEM_CLIENTS };
+
 static size_t fill_poll(const service *s, zmq_pollitem_t *items)
 {
-    size_t n = 0;
-    items[n++] = (zmq_pollitem_t){.fd = s->signal_fd, .events = ZMQ_POLLIN};
-    items[n++] = (zmq_pollitem_t){.socket = s->router, .events = ZMQ_POLLIN};
+    size_t n = ITEM_CLIENTS;
+    items[ITEM_SIGNALS] = (zmq_pollitem_t){.fd = s->signal_fd, .events = ZMQ_POLLIN};
+    items[ITEM_ROUTER] = (zmq_pollitem_t){.socket = s->router, .events = ZMQ_POLLIN};
     for (size_t i = 0; i < s->n_clients; i++)
         items[n++] = (zmq_pollitem_t){.socket = clnt_socket(s->clients[i]), .events = ZMQ_POLLIN};
     for (size_t i = 0; i < s->n_bells; i++)
@@ -366,27 +368,43 @@ static void call_watches(service *s, const zmq_pollitem_t *items, size_t first, 
     }
 }
 
-static void wait_and_serve(service *s, bool more)
+/* A socket is looked at only when it is ready or due: asking one that is not costs a system call or two. */
+static void serve_ready(service *s, const zmq_pollitem_t *items, size_t n)
+{
+    size_t n_clients = s->n_clients, n_bells = s->n_bells; /* callbacks may add some */
+    size_t bells = ITEM_CLIENTS + n_clients;
+    mono_ms now = clock_mono();
+    if (items[ITEM_SIGNALS].revents != 0)
+        take_signals(s);
+    for (size_t i = 0; i < n_clients; i++)
+        if (items[ITEM_CLIENTS + i].revents != 0 || clnt_due(s->clients[i]).ms <= now.ms)
+            (void)clnt_pump(s->clients[i]);
+    for (size_t i = 0; i < n_bells; i++)
+        if (items[bells + i].revents != 0)
+            hear_bell(s, &s->bells[i]);
+    call_watches(s, items, bells + n_bells, n);
+}
+
+/* False when no request waits. */
+static bool wait_and_serve(service *s, bool more)
 {
     zmq_pollitem_t items[2 + 2 * SERVICE_CLIENTS_MAX + SERVICE_WATCHES_MAX];
     mono_ms now = clock_mono();
-    uint64_t until = pump_clients(s, now.ms + IDLE_MS);
+    uint64_t until = flush_clients(s, now.ms + IDLE_MS);
     if (s->wake.ms != 0 && s->wake.ms < until)
         until = s->wake.ms;
     if (s->trim.ms != 0 && s->trim.ms < until)
         until = s->trim.ms;
-    size_t n = fill_poll(s, items), first_watch = n - s->n_watches;
+    size_t n = fill_poll(s, items);
     long wait = more || until <= now.ms ? 0 : (long)(until - now.ms);
-    int ready = zmq_poll(items, (int)n, wait);
-    if (ready < 0 && errno != EINTR)
-        log_error("poll: %s", zmq_strerror(errno));
-    if (ready > 0 && s->trim.ms == 0)
+    int rc = zmq_poll(items, (int)n, wait);
+    if (rc > 0 && s->trim.ms == 0)
         s->trim.ms = now.ms + TRIM_MS;
-    if (items[0].revents != 0)
-        take_signals(s);
-    (void)pump_clients(s, until);
-    hear_bells(s);
-    call_watches(s, items, first_watch, n);
+    if (rc > 0 || (rc == 0 && until <= clock_mono().ms))
+        serve_ready(s, items, n);
+    else if (rc < 0 && errno != EINTR)
+        log_error("poll: %s", zmq_strerror(errno));
+    return rc > 0 && items[ITEM_ROUTER].revents != 0;
 }
 
 static void tick_if_due(service *s)
@@ -402,8 +420,7 @@ static void loop(service *s)
 {
     bool more = false;
     while (!s->quit) {
-        wait_and_serve(s, more);
-        more = serve_requests(s);
+        more = wait_and_serve(s, more) && serve_requests(s);
         tick_if_due(s);
         trim_if_due(s);
         if (s->def->turn != NULL)

@@ -133,7 +133,7 @@ typedef struct gossip_shell {
     bool roster_known; /* merge has told it, and this node is in it */
     bool wrong_key;    /* the roster has another transport key for this node */
     bool merge_answers, asking_members;
-    mono_ms members_next, members_asked, bell_next;
+    mono_ms members_next, members_asked, bell_next, bell_asked;
     intro_row intros[JOIN_INTROS_MAX];
     size_t n_intros;
     buf intros_file, genesis;

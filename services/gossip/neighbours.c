@@ -10,6 +10,7 @@
 #define MEMBERS_GAP_MS  100u /* a burst of roster events is one question */
 #define MEMBERS_POLL_MS 10000u
 #define BELL_POLL_MS    3000u /* doorbells may be lost */
+#define BELL_GAP_MS     5u    /* merge rings at each batch, and peers hear of news every GOSSIP_NEWS_MS only */
 #define GENESIS_POLL_MS 250u
 
 /* What an answer belongs to. */
@@ -186,11 +187,24 @@ void neighbours_pump(gossip_shell *g)
     count_all(g);
 }
 
+static void look_again(gossip_shell *g, mono_ms now)
+{
+    g->bell_asked = now;
+    g->bell_next.ms = now.ms + BELL_POLL_MS;
+    gossip_bell(g->core, now);
+}
+
 void neighbours_rung(void *self, uint64_t head)
 {
     gossip_shell *g = self;
+    mono_ms now = clock_mono(), soon = {g->bell_asked.ms + BELL_GAP_MS};
     (void)head;
-    gossip_bell(g->core, clock_mono());
+    if (now.ms >= soon.ms) {
+        look_again(g, now);
+    } else if (soon.ms < g->bell_next.ms) {
+        g->bell_next = soon;
+        service_wake(g->s, soon);
+    }
 }
 
 /* ---- the roster ---- */
@@ -347,10 +361,8 @@ void neighbours_tick(gossip_shell *g, mono_ms now)
 {
     if (now.ms >= g->members_next.ms)
         ask_members(g, now);
-    if (now.ms >= g->bell_next.ms) {
-        g->bell_next.ms = now.ms + BELL_POLL_MS;
-        gossip_bell(g->core, now);
-    }
+    if (now.ms >= g->bell_next.ms)
+        look_again(g, now);
     if (g->genesis.len == 0 && !g->asking_genesis && now.ms >= g->genesis_next.ms)
         ask_genesis(g, now);
     service_wake(g->s, g->members_next);
