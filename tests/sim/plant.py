@@ -12,8 +12,8 @@ def blocks(path):
         line = line.rstrip("\n")
         if line.startswith("== "):
             head, title = line[3:].split(" | ")
-            number, file, first = head.split(" ")
-            plant = {"n": int(number), "file": file, "first": int(first), "title": title, "edits": []}
+            number, file = head.split(" ")[:2]
+            plant = {"n": int(number), "file": file, "title": title, "edits": []}
             yield plant
         elif line.startswith("-"):
             edits = plant["edits"]
@@ -63,9 +63,9 @@ def main():
         with open(os.path.join(out, file.replace("/", "_")), "w", encoding="utf-8") as f:
             f.write(head + text)
     with open(os.path.join(out, "plants.h"), "w", encoding="utf-8") as f:
-        f.write("static const struct {\n    int number;\n    int stale;\n    unsigned long long first_seed;\n    const char *title;\n} plants[] = {\n")
+        f.write("static const struct {\n    int number;\n    int stale;\n    const char *title;\n} plants[] = {\n")
         for p in all_plants:
-            f.write('    {%d, %d, %d, "%s"},\n' % (p["n"], p["stale"], p["first"], p["title"]))
+            f.write('    {%d, %d, "%s"},\n' % (p["n"], p["stale"], p["title"]))
         f.write("};\n")
 
 
