@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define ASK_MS         1500u
+#define ALIVE_MS       5000u
+#define DIGEST_MS      30000u
 #define JOINS_SHOWN_MS (3600ull * 1000)
 
 typedef struct {
@@ -42,8 +44,11 @@ static void ask_view(state *s, bool digest)
 {
     views_reply reply;
     view_row row;
+    health_reply h;
     views_request req = {.with_digest = digest, .min_offset = s->store ? s->hello.head : 0};
-    s->view_known = node_peek_views(&s->n, digest ? 30000 : ASK_MS, &req, &reply);
+    /* A digest of many records takes its time; a projection that is stopped is not waited for so long. */
+    s->view_known = (!digest || node_peek_health(&s->n, "projection", ALIVE_MS, &h)) &&
+                    node_peek_views(&s->n, digest ? DIGEST_MS : ASK_MS, &req, &reply);
     if (!s->view_known)
         return;
     s->view = reply.digest;
@@ -138,15 +143,28 @@ static void peers_json(state *s)
     out_end(&s->json, ']');
 }
 
+/* Of a process that does not answer. `p`, what the supervisor says of it, may be NULL. */
+static void silent_words(char *out, size_t size, const process_row *p)
+{
+    if (p == NULL || (p->why.len == 0 && p->pid == 0))
+        snprintf(out, size, "does not answer (cairn up)");
+    else if (p->pid != 0)
+        snprintf(out, size, "does not answer, though it runs as process %u: stopped or stuck", p->pid);
+    else
+        snprintf(out, size, "%.*s", (int)p->why.len, (const char *)p->why.p);
+}
+
 static void process_json(state *s, const char *name, const process_row *p)
 {
     health_reply h;
+    char silent[ERROR_TEXT_MAX_BYTES + 1];
     bool answers = node_peek_health(&s->n, name, 700, &h);
     out_begin(&s->json, NULL, '{');
     out_cstr(&s->json, "name", name);
     out_bool(&s->json, "up", answers);
     out_bool(&s->json, "ready", answers && h.ready);
-    out_str(&s->json, "why", answers ? h.state : p != NULL ? p->why : bytes_str("does not answer"));
+    silent_words(silent, sizeof silent, p);
+    out_str(&s->json, "why", answers ? h.state : bytes_str(silent));
     out_time(&s->json, "since", answers ? h.since_ms : p != NULL ? p->since_ms : 0);
     out_u64(&s->json, "pid", answers ? h.pid : 0);
     out_u64(&s->json, "restarts", p != NULL ? p->restarts : 0);
@@ -241,22 +259,18 @@ static void print_processes(state *s, uint64_t now)
 {
     static const char *const columns[] = {"PROCESS", "STATE", "SINCE", ">RESTARTS", "WHY", NULL};
     process_row rows[SUPERVISE_PROCESSES];
-    char why[SUPERVISE_PROCESSES][ERROR_TEXT_MAX_BYTES + 1] = {{0}};
     size_t n = ask_processes(s, rows);
-    for (size_t i = 0; i < n; i++) /* the rows borrow an answer that the next question drops */
-        snprintf(why[i], sizeof why[i], "%.*s", (int)rows[i].why.len, (const char *)rows[i].why.p);
     out_table *t = out_table_new(columns);
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
         health_reply h;
-        char since[32], restarts[16], words[5 * ERROR_TEXT_MAX_BYTES];
+        char since[32], restarts[16], words[ERROR_TEXT_MAX_BYTES + 1];
         bool up = node_peek_health(&s->n, supervise_names[i], 700, &h);
         out_ago(since, up ? h.since_ms : i < n ? rows[i].since_ms : 0, now);
         snprintf(restarts, sizeof restarts, "%u", i < n ? rows[i].restarts : 0);
         if (up)
             snprintf(words, sizeof words, "%.*s", (int)h.state.len, (const char *)h.state.p);
         else
-            snprintf(words, sizeof words, "%s",
-                     why[i][0] != '\0' ? why[i] : "does not answer (cairn up)");
+            silent_words(words, sizeof words, i < n ? &rows[i] : NULL);
         out_table_row(t, (const char *const[]){supervise_names[i],
                                                up ? h.ready ? "up" : "up, waiting" : "down", since,
                                                restarts, words, NULL});

@@ -15,13 +15,14 @@
 Camp() makes the directory; its end stops everything and removes it, also after a failure, when it first prints the
 ends of the logs. camp.rng is random.Random of a seed that is printed (CAIRN_SEED replays it).
 
-Node (camp.node(name) for one that is not set up): home, port, lobby (the address for invitations)
+Node (camp.node(name) for one that is not set up): home, port, lobby (the address for invitations), bin (its programs)
     run(*args, input=None, timeout=120)  one cairn command: .code .out .err
     ok(*args)                            the same, must exit 0; returns standard output
     json(*args)                          the same with --json: the list of its lines
     status()                             status --json as a dict, {} when there is none
     up(*peers, lan=True) · down()        peers are nodes or "HOST:PORT"
     process(name)                        row of status()["processes"]
+    table()                              {process: its line of status}, without waiting for a digest
     start(name, *args) · kill(name, signal=SIGKILL) · stop(name)
                                          one process by hand, without supervisor; kill and stop await its end
     pids()                               {process: pid} of all that runs for this home, found in /proc
@@ -70,21 +71,22 @@ def wait_until(condition, what, seconds=60):
         time.sleep(POLL_S)
 
 
-def free_port(span=2, taken=set()):
-    """The first of `span` free TCP ports, below the range that the kernel gives out by itself."""
+def free_port(guards=[]):
+    """The first of two free TCP ports, below the range that the kernel gives out by itself. Tests run beside each other:
+    a third port next to them stays bound as long as this process lives, and says that they are taken."""
     for port in random.SystemRandom().sample(range(20000, 32000, 4), 2000):
-        sockets = [socket.socket() for _ in range(span)]
+        sockets = [socket.socket() for _ in range(3)]
         try:
             for i, s in enumerate(sockets):
                 s.bind(("127.0.0.1", port + i))
         except OSError:
             continue
+        else:
+            guards.append(sockets.pop())
+            return port
         finally:
             for s in sockets:
                 s.close()
-        if port not in taken:
-            taken.add(port)
-            return port
     raise Failed("no free port")
 
 
@@ -102,6 +104,7 @@ class Node:
         self.camp, self.name = camp, name
         self.home = Path(home or camp.dir / name)
         self.port = free_port()
+        self.bin = BIN  # where its programs are
         self.run_dir = camp.dir / f"r{len(camp.nodes)}"  # short: paths of sockets end at 107 bytes
         self.children = {}
         camp.nodes.append(self)
@@ -117,12 +120,12 @@ class Node:
         return f"127.0.0.1:{self.port + 1}"
 
     def environment(self):
-        return {**os.environ, "CAIRN_RUN": str(self.run_dir), "CAIRN_HOME": str(self.home)}
+        return {**os.environ, "CAIRN_RUN": str(self.run_dir), "CAIRN_HOME": str(self.home), "CAIRN_BIN": str(self.bin)}
 
     # ---- commands ----
 
     def command(self, *args):
-        return [str(BIN / "cairn"), "--home", str(self.home), *map(str, args)]
+        return [str(self.bin / "cairn"), "--home", str(self.home), *map(str, args)]
 
     def popen(self, *args, **options):
         """A cairn command that goes on meanwhile; ended with the camp."""
@@ -152,6 +155,10 @@ class Node:
     def process(self, name):
         return next((p for p in self.status().get("processes", ()) if p["name"] == name), {})
 
+    def table(self):
+        lines = {line.split()[0]: line for line in self.run("status").out.splitlines() if line.split()}
+        return {name: lines.get(name, "") for name in PROCESSES}
+
     # ---- the whole node ----
 
     def up(self, *peers, lan=True):
@@ -173,7 +180,7 @@ class Node:
             args = ("--no-discovery", "--listen", self.address)
         log = open(self.camp.dir / f"{self.name}.{name}.log", "ab")
         self.children[name] = subprocess.Popen(
-            [str(BIN / f"cairn-{name}"), "--home", str(self.home), *map(str, args)], env=self.environment(),
+            [str(self.bin / f"cairn-{name}"), "--home", str(self.home), *map(str, args)], env=self.environment(),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         return self.children[name]

@@ -59,12 +59,6 @@ def test_a_second_copy_is_refused():
         node.stop(*reversed(PROCESSES))
 
 
-def table(node):
-    """The lines of status about processes. (status --json would wait for a digest.)"""
-    lines = {line.split()[0]: line for line in node.run("status").out.splitlines() if line.split()}
-    return {name: lines[name] for name in PROCESSES}
-
-
 # What still works while one process is stopped.
 GOES_ON = {
     "store": [("ls",)],
@@ -84,8 +78,8 @@ def test_a_stopped_process_is_named_and_the_rest_goes_on():
         check(node.json("show", record), "no record")
         for name in PROCESSES:
             node.children[name].send_signal(signal.SIGSTOP)
-            down = lambda: [p for p, line in table(node).items() if "does not answer" in line]  # noqa: E731
-            wait_until(lambda: down() == [name], lambda: f"word that {name} alone is stopped: {table(node)}")
+            down = lambda: [p for p, line in node.table().items() if "does not answer" in line]  # noqa: E731
+            wait_until(lambda: down() == [name], lambda: f"word that {name} alone is stopped: {node.table()}")
             for args in GOES_ON[name]:
                 node.ok(*args)
             node.children[name].send_signal(signal.SIGCONT)
