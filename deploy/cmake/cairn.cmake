@@ -6,6 +6,8 @@
 #   cairn_fuzz(NAME SOURCES … LIBS …)                libFuzzer program fuzz_NAME.c and exactly these product sources
 #   cairn_scripts(SUITE)                             each test_*.sh and test_*.py of the folder as a test
 #
+# The target suite_NAME builds the compiled tests of a folder, and what they need.
+#
 # SOURCES are paths from the top of the repository. Every product source is compiled once, as an object library
 # of its own, and linked from there into libraries, programs and tests: a test's link line stays exact and cheap.
 
@@ -141,7 +143,8 @@ function(cairn_add_test name seconds)
     add_test(NAME ${suite}/${name}
         COMMAND ${CMAKE_SOURCE_DIR}/tests/one ${suite}/${name} ${seconds} ${ARGN})
     math(EXPR backstop "${seconds} * 10 + 60") # tests/one is the one that stops it
-    set_tests_properties(${suite}/${name} PROPERTIES LABELS ${suite} SKIP_RETURN_CODE 77
+    # What may take longest begins first.
+    set_tests_properties(${suite}/${name} PROPERTIES LABELS ${suite} SKIP_RETURN_CODE 77 COST ${seconds}
         TIMEOUT ${backstop} ENVIRONMENT
         "CAIRN_SOURCE=${CMAKE_SOURCE_DIR};CAIRN_BUILD=${CMAKE_BINARY_DIR};CAIRN_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()
@@ -149,7 +152,7 @@ endfunction()
 # ARGS: options for the program. PLAIN: not Criterion, has its own main(). SECONDS: its time limit (60).
 # With LIBS a test may link whole libraries (cairn_shell), where exact sources would prove nothing.
 function(cairn_test name)
-    cmake_parse_arguments(arg "PLAIN;SERIAL" "SECONDS" "SOURCES;LIBS;ARGS" ${ARGN})
+    cmake_parse_arguments(arg "PLAIN" "SECONDS" "SOURCES;LIBS;ARGS" ${ARGN})
     if(CAIRN_FUZZ)
         return()
     endif()
@@ -171,6 +174,11 @@ function(cairn_test name)
     string(REPLACE / _ target ${folder}_${name})
     string(REPLACE tests_ test_ target ${target})
     add_executable(${target} test_${name}.c ${own} ${objects})
+    get_filename_component(suite ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+    if(NOT TARGET suite_${suite})
+        add_custom_target(suite_${suite})
+    endif()
+    add_dependencies(suite_${suite} ${target})
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE
         CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" CAIRN_BUILD_DIR="${CMAKE_BINARY_DIR}")
     target_link_libraries(${target} PRIVATE ${arg_LIBS})
@@ -182,10 +190,6 @@ function(cairn_test name)
     else()
         target_link_libraries(${target} PRIVATE criterion)
         cairn_add_test(${name} ${arg_SECONDS} $<TARGET_FILE:${target}> -j1 ${arg_ARGS})
-    endif()
-    if(arg_SERIAL)
-        get_filename_component(suite ${CMAKE_CURRENT_SOURCE_DIR} NAME)
-        set_tests_properties(${suite}/${name} PROPERTIES RUN_SERIAL TRUE)
     endif()
 endfunction()
 
