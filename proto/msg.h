@@ -15,7 +15,10 @@
 #include "base/ids.h"
 #include "proto/mp.h"
 
+/* A test builds the programs once more with another. */
+#ifndef PROTO_VERSION
 #define PROTO_VERSION 1u
+#endif
 
 typedef enum { MSG_UINT, MSG_INT, MSG_BOOL, MSG_STR, MSG_BIN, MSG_FIX, MSG_ANY, MSG_LIST } msg_type;
 

@@ -223,8 +223,10 @@ static void dispatch(service *s, const bus_frame *f)
     _Alignas(max_align_t) uint8_t msg[MESSAGE_STRUCT_MAX];
     service_call call = {f->route, f->envelope.request, NULL};
     if (f->envelope.version != PROTO_VERSION) {
-        service_fail(s, &call, ERR_VERSION, "this service speaks protocol %u, not %u",
-                     PROTO_VERSION, f->envelope.version);
+        service_fail(s, &call, ERR_VERSION,
+                     "the running %s speaks protocol %u, not %u: after an update, cairn down and "
+                     "cairn up",
+                     s->def->name, PROTO_VERSION, f->envelope.version);
         return;
     }
     if (memcmp(f->envelope.dataset.b, s->bus.dataset.b, sizeof s->bus.dataset.b) != 0) {

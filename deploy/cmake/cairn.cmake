@@ -54,14 +54,21 @@ elseif(CMAKE_BUILD_TYPE STREQUAL Release)
 endif()
 
 # Turns paths from the top of the repository into $<TARGET_OBJECTS:…>. Pure code is compiled as plain C17;
-# everything else may use what glibc offers.
+# everything else may use what glibc offers. AS name DEFINE …: compiled once more, with these definitions.
 function(cairn_objects result)
-    cmake_parse_arguments(arg "PURE" "" "FILES" ${ARGN})
+    cmake_parse_arguments(arg "PURE" "AS" "FILES;DEFINE" ${ARGN})
+    if(NOT arg_AS)
+        set(arg_AS obj)
+    endif()
     set(objects "")
     foreach(file IN LISTS arg_FILES)
-        string(MAKE_C_IDENTIFIER "obj_${file}" target)
+        string(MAKE_C_IDENTIFIER "${arg_AS}_${file}" target)
         if(NOT TARGET ${target})
             add_library(${target} OBJECT EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/${file})
+            target_compile_definitions(${target} PRIVATE ${arg_DEFINE})
+            if(arg_DEFINE)
+                set_target_properties(${target} PROPERTIES EXPORT_COMPILE_COMMANDS OFF) # one entry per file
+            endif()
             target_compile_options(${target} PRIVATE
                 "SHELL:-include ${CMAKE_SOURCE_DIR}/common/base/banned.h")
             if(NOT arg_PURE AND NOT file MATCHES "^(common/base|common/pure|proto)/|_core[^/]*\\.c$")

@@ -20,7 +20,7 @@ typedef struct {
     const cmdline *line;
     node n;
     buf json;
-    bool as_json, merge, store, frontier_known, view_known;
+    bool as_json, merge, store, view_known;
     merge_status_reply status;
     store_hello_reply hello;
     uint64_t events;
@@ -144,9 +144,11 @@ static void peers_json(state *s)
 }
 
 /* Of a process that does not answer. `p`, what the supervisor says of it, may be NULL. */
-static void silent_words(char *out, size_t size, const process_row *p)
+static void silent_words(const state *s, char *out, size_t size, const process_row *p)
 {
-    if (p == NULL || (p->why.len == 0 && p->pid == 0))
+    if (s->n.other_version)
+        snprintf(out, size, "speaks the protocol of another version (cairn down, cairn up)");
+    else if (p == NULL || (p->why.len == 0 && p->pid == 0))
         snprintf(out, size, "does not answer (cairn up)");
     else if (p->pid != 0)
         snprintf(out, size, "does not answer, though it runs as process %u: stopped or stuck", p->pid);
@@ -163,7 +165,7 @@ static void process_json(state *s, const char *name, const process_row *p)
     out_cstr(&s->json, "name", name);
     out_bool(&s->json, "up", answers);
     out_bool(&s->json, "ready", answers && h.ready);
-    silent_words(silent, sizeof silent, p);
+    silent_words(s, silent, sizeof silent, p);
     out_str(&s->json, "why", answers ? h.state : bytes_str(silent));
     out_time(&s->json, "since", answers ? h.since_ms : p != NULL ? p->since_ms : 0);
     out_u64(&s->json, "pid", answers ? h.pid : 0);
@@ -270,7 +272,7 @@ static void print_processes(state *s, uint64_t now)
         if (up)
             snprintf(words, sizeof words, "%.*s", (int)h.state.len, (const char *)h.state.p);
         else
-            silent_words(words, sizeof words, i < n ? &rows[i] : NULL);
+            silent_words(s, words, sizeof words, i < n ? &rows[i] : NULL);
         out_table_row(t, (const char *const[]){supervise_names[i],
                                                up ? h.ready ? "up" : "up, waiting" : "down", since,
                                                restarts, words, NULL});
@@ -367,7 +369,10 @@ static int show(state *s)
         print_words(s);
     if (s->merge && s->store)
         return 0;
-    if (!s->as_json)
+    if (!s->as_json && s->n.other_version)
+        node_fail("the node in %s runs another version of Cairn: cairn down, then cairn up",
+                  s->n.home.path);
+    else if (!s->as_json)
         node_fail("the node in %s is not up: cairn up --detach", s->n.home.path);
     return 1;
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -163,7 +164,8 @@ static int start_detached(const cmdline *c, node *n)
 static bool is_up(node *n)
 {
     processes_reply reply;
-    return node_try_processes(n, 200, &(processes_request){0}, &reply) == ERR_OK;
+    err_t e = node_try_processes(n, 200, &(processes_request){0}, &reply);
+    return e == ERR_OK || e == ERR_VERSION;
 }
 
 int cmd_up(const cmdline *c)
@@ -205,13 +207,21 @@ static bool wait_gone(const node *n)
     return gone;
 }
 
+/* A supervisor of before an update takes no request of ours, but signals. */
+static bool ask_to_stop(node *n)
+{
+    err_t e = node_try_stop(n, SUPERVISOR_CLNT_MS, &(stop_request){0}, NULL);
+    pid_t pid = e == ERR_VERSION ? node_listener(n, "supervisor") : 0;
+    return e == ERR_OK || (pid > 0 && kill(pid, SIGTERM) == 0);
+}
+
 int cmd_down(const cmdline *c)
 {
     node n;
     int status = 0;
     if (!node_open(&n, cmdline_get(c, "home"), true))
         return 1;
-    if (node_try_stop(&n, SUPERVISOR_CLNT_MS, &(stop_request){0}, NULL) != ERR_OK)
+    if (!ask_to_stop(&n))
         status = node_fail("the node in %s is not up", n.home.path);
     else if (!wait_gone(&n))
         status = node_fail("the node has not stopped yet: see %s/log/cairn.log", n.home.path);

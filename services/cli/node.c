@@ -80,7 +80,8 @@ clnt *node_client(node *n, const char *service)
     return n->clients[i].clnt;
 }
 
-bool node_listens(const node *n, const char *service)
+/* A connection to the service's socket, or -1 with errno. */
+static int connect_to(const node *n, const char *service)
 {
     static const char scheme[] = "ipc://";
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -90,11 +91,40 @@ bool node_listens(const node *n, const char *service)
     home_endpoint(&n->home, endpoint, service, "sock");
     snprintf(a.sun_path, sizeof a.sun_path, "%.107s", endpoint + sizeof scheme - 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool nobody = connect(fd, (const struct sockaddr *)&a, sizeof a) != 0 &&
-                  (errno == ECONNREFUSED || errno == ENOENT);
+    if (connect(fd, (const struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    int why = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = why;
+    return -1;
+}
+
+bool node_listens(const node *n, const char *service)
+{
+    int fd = connect_to(n, service);
+    bool nobody = fd < 0 && (errno == ECONNREFUSED || errno == ENOENT);
     if (fd >= 0)
         close(fd);
     return !nobody;
+}
+
+pid_t node_listener(const node *n, const char *service)
+{
+    struct ucred who = {0};
+    socklen_t len = sizeof who;
+    int fd = connect_to(n, service);
+    if (fd < 0)
+        return 0;
+    bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0;
+    close(fd);
+    return known ? who.pid : 0;
+}
+
+bool node_heard(node *n, err_t e)
+{
+    n->other_version |= e == ERR_VERSION;
+    return e == ERR_OK;
 }
 
 clnt *node_asking(node *n, const char *service)
@@ -123,5 +153,5 @@ err_t node_try_health(node *n, const char *service, uint32_t wait_ms, health_rep
 
 bool node_peek_health(node *n, const char *service, uint32_t wait_ms, health_reply *reply)
 {
-    return node_listens(n, service) && node_try_health(n, service, wait_ms, reply) == ERR_OK;
+    return node_listens(n, service) && node_heard(n, node_try_health(n, service, wait_ms, reply));
 }

@@ -18,7 +18,8 @@ typedef struct {
         const char *name;
         clnt *clnt;
     } clients[8];
-    buf words; /* of the last failure */
+    buf words;          /* of the last failure */
+    bool other_version; /* a process that was asked by node_peek_… speaks another protocol */
 } node;
 
 #define NODE_WAIT_MS 10000u /* a person's patience */
@@ -35,6 +36,10 @@ clnt *node_asking(node *n, const char *service);
 err_t node_answered(node *n, err_t e) CAIRN_CHECK;
 /* False when nobody listens for that service now, so that asking it would be waiting for nothing. */
 bool node_listens(const node *n, const char *service);
+/* The process that listens for it, 0 for none: also one that does not answer us. */
+pid_t node_listener(const node *n, const char *service);
+/* True for ERR_OK; remembers that somebody is of another version. */
+bool node_heard(node *n, err_t e);
 
 /* Three ways to put each question of a stub (shell/clnt_stub.h); a reply borrows until the next call to its service.
  *   node_ask_look(n, req, reply)            waits NODE_WAIT_MS and, on failure, says why
@@ -57,7 +62,8 @@ bool node_listens(const node *n, const char *service);
     CAIRN_CHECK static inline bool node_peek_##what(                                               \
         node *n, uint32_t wait_ms, const what##_request *req, what##_request_answer *reply)        \
     {                                                                                              \
-        return node_listens(n, #service) && node_try_##what(n, wait_ms, req, reply) == ERR_OK;     \
+        return node_listens(n, #service) &&                                                        \
+               node_heard(n, node_try_##what(n, wait_ms, req, reply));                             \
     }
 STORE_STUB(NODE_STUB)
 MERGE_STUB(NODE_STUB)
