@@ -385,9 +385,14 @@ err_t clnt_call(clnt *c, const msg_desc *request, const void *msg, uint32_t time
 {
     drop_kept(c);
     call_result r = {ERR_OK, reply, request->reply->size, text};
-    TRY(clnt_send(c, request, msg, timeout_ms, copy_result, &r));
+    err_t e = clnt_send(c, request, msg, timeout_ms, copy_result, &r);
+    if (e != ERR_OK) {
+        if (text != NULL)
+            buf_add_str(text, err_text(e));
+        return e;
+    }
     call *k = c->newest;
-    err_t e = await(c, k);
+    e = await(c, k);
     if (e != ERR_OK) {
         expire(c, k);
         return r.e;

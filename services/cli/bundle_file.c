@@ -1,93 +1,17 @@
 #include "cli/bundle_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define CHUNK_BYTES 262144u
 
-static bool complain(const char *what, const char *path, buf *why)
+static void cannot_read(const char *path, buf *why)
 {
-    buf_addf(why, "cannot %s %s: %s", what, path, strerror(errno));
-    if (errno == ENOSPC)
-        buf_add_str(why, " (free some space, then again)");
-    return false;
+    buf_addf(why, "cannot read %s: %s", path, strerror(errno));
 }
-
-/* ---- writing ---- */
-
-bool bundle_file_create(bundle_file *f, const char *path, buf *why)
-{
-    *f = (bundle_file){.path = path};
-    if (strcmp(path, "-") == 0) {
-        f->out = stdout;
-        if (!isatty(STDOUT_FILENO))
-            return true;
-        buf_add_str(why, "a bundle is not for a terminal: name a FILE or a pipe");
-        return false;
-    }
-    int n = snprintf(f->temp, sizeof f->temp, "%s.XXXXXX", path);
-    int fd = n > 0 && (size_t)n < sizeof f->temp ? mkstemp(f->temp) : -1;
-    if (fd >= 0)
-        f->out = fdopen(fd, "wb");
-    if (f->out != NULL)
-        return true;
-    if (fd < 0)
-        f->temp[0] = '\0';
-    return complain("write", path, why);
-}
-
-bool bundle_file_add(bundle_file *f, bytes piece, buf *why)
-{
-    return fwrite(piece.p, 1, piece.len, f->out) == piece.len || complain("write", f->path, why);
-}
-
-static void sync_folder(const char *path)
-{
-    char *copy = strdup(path), *slash = copy != NULL ? strrchr(copy, '/') : NULL;
-    if (slash != NULL)
-        slash[slash == copy] = '\0';
-    int fd = open(slash != NULL ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd); /* FAT on a stick cannot: the file itself is synced */
-        close(fd);
-    }
-    free(copy);
-}
-
-bool bundle_file_commit(bundle_file *f, buf *why)
-{
-    if (f->temp[0] == '\0')
-        return fflush(stdout) == 0 || complain("write", f->path, why);
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    (void)fchmod(fileno(f->out), 0666 & ~mask); /* signed, not secret: as other files are */
-    bool ok = fflush(f->out) == 0 && fsync(fileno(f->out)) == 0;
-    ok &= fclose(f->out) == 0;
-    f->out = NULL;
-    if (!ok || rename(f->temp, f->path) != 0) {
-        complain("write", f->path, why);
-        return false;
-    }
-    f->temp[0] = '\0';
-    sync_folder(f->path);
-    return true;
-}
-
-void bundle_file_discard(bundle_file *f)
-{
-    if (f->out != NULL && f->out != stdout)
-        (void)fclose(f->out);
-    f->out = NULL;
-    if (f->temp[0] != '\0')
-        (void)unlink(f->temp);
-    f->temp[0] = '\0';
-}
-
-/* ---- reading ---- */
 
 static err_t feed_all(FILE *in, const char *path, bundle_reader *r, bundle_file_seen *seen,
                       void *context, buf *why)
@@ -106,7 +30,7 @@ static err_t feed_all(FILE *in, const char *path, bundle_reader *r, bundle_file_
             e = ERR_STOPPING;
     }
     if (e == ERR_OK && ferror(in)) {
-        complain("read", path, why);
+        cannot_read(path, why);
         e = ERR_IO;
     }
     free(chunk);
@@ -121,7 +45,7 @@ err_t bundle_file_read(const char *path, const dataset_id *dataset, bundle_run_f
     FILE *in = standard ? stdin : fopen(path, "rb");
     *got = (bundle_progress){0};
     if (in == NULL) {
-        complain("read", path, why);
+        cannot_read(path, why);
         return ERR_IO;
     }
     bundle_reader_init(&r, dataset, take, context);

@@ -1,13 +1,15 @@
 /* cairn bundle write: all counting events under a seal, as runs in one file, the roster's feeds first. */
 #include "cli/bundle_ends.h"
-#include "cli/bundle_file.h"
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/whole_file.h"
+#include "pure/bundle.h"
 #include "pure/roster_event.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define TRIES_MAX                                                                                  \
     256u /* earlier ends asked about for one entry; beyond that its chain is written whole */
@@ -24,7 +26,7 @@ typedef struct {
     size_t n_entries, feeds;
     uint64_t total, left_out; /* events: to look at, not written because --since has them */
     size_t failed;            /* entries whose rest could not be read */
-    bundle_file file;
+    whole_file file;
     bundle_progress done;
     bundle_ends ends;
     buf piece, why;
@@ -131,7 +133,7 @@ static err_t write_run(writing *w, bytes encoded, uint64_t *after)
     buf_clear(&w->piece);
     TRY(bundle_add(&w->done, &r, &w->piece));
     TRY(bundle_ends_add(&w->ends, &r));
-    if (!bundle_file_add(&w->file, buf_view(&w->piece), &w->why))
+    if (!whole_file_add(&w->file, buf_view(&w->piece), &w->why))
         return ERR_IO;
     *after = r.first_seq + r.count - 1;
     return ERR_OK;
@@ -169,7 +171,7 @@ static err_t write_all(writing *w)
 {
     buf_clear(&w->piece);
     TRY(bundle_begin(&w->done, &w->n.home.dataset, &w->piece));
-    if (!bundle_file_add(&w->file, buf_view(&w->piece), &w->why))
+    if (!whole_file_add(&w->file, buf_view(&w->piece), &w->why))
         return ERR_IO;
     for (size_t i = 0; i < w->n_entries; i++) {
         const frontier_entry *to = &w->entries[i].at;
@@ -178,8 +180,8 @@ static err_t write_all(writing *w)
     }
     buf_clear(&w->piece);
     TRY(bundle_end(&w->done, &w->piece));
-    if (!bundle_file_add(&w->file, buf_view(&w->piece), &w->why) ||
-        !bundle_file_commit(&w->file, &w->why))
+    if (!whole_file_add(&w->file, buf_view(&w->piece), &w->why) ||
+        !whole_file_commit(&w->file, &w->why))
         return ERR_IO;
     return ERR_OK;
 }
@@ -219,12 +221,14 @@ static int write_bundle(writing *w, const char *path, const char *since)
         return node_fail("%.*s", (int)w->why.len, (const char *)w->why.p);
     if (ask_what(w) != ERR_OK)
         return 1;
-    if (!bundle_file_create(&w->file, path, &w->why))
+    if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO))
+        return node_fail("a bundle is not for a terminal: name a FILE or a pipe");
+    if (!whole_file_create(&w->file, path, &w->why))
         return node_fail("%.*s", (int)w->why.len, (const char *)w->why.p);
     progress_init(&w->bar, w->total, cmdline_has(w->line, "quiet"));
     err_t e = write_all(w);
     progress_clear(&w->bar);
-    bundle_file_discard(&w->file);
+    whole_file_discard(&w->file);
     if (e != ERR_OK && w->why.len == 0)
         buf_add_str(&w->why, e == ERR_STOPPING ? "stopped: nothing was written"
                              : w->n.words.len > 0 && e == ERR_TIMEOUT
@@ -245,7 +249,7 @@ int cmd_bundle_write(const cmdline *c)
     buf_init(&w.why, 8192);
     if (node_open(&w.n, cmdline_get(c, "home"), true))
         status = write_bundle(&w, cmdline_arg(c, 0), cmdline_get(c, "since"));
-    bundle_file_discard(&w.file);
+    whole_file_discard(&w.file);
     node_close(&w.n);
     bundle_ends_release(&w.ends);
     free(w.entries);

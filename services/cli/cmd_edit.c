@@ -160,6 +160,26 @@ static void print_written(edit *e, const emitted_row *w, const char *form)
 }
 
 /* `expect` is `empty`, a number or NULL. */
+static bool fits(const char *name, size_t max)
+{
+    size_t len = strlen(name);
+    return len > 0 && len <= max;
+}
+
+/* What would not be understood anywhere is not written. An empty stream is named by merge. */
+static int check_names(const char *category, const char *stream, const char *kind)
+{
+    if (!fits(category, CATEGORY_MAX_BYTES) || strchr(category, '/') != NULL)
+        node_fail("a category (or form) has 1 to %u bytes and no '/'", CATEGORY_MAX_BYTES);
+    else if (strlen(stream) > STREAM_MAX_BYTES)
+        node_fail("a stream (or record) has at most %u bytes", STREAM_MAX_BYTES);
+    else if (!fits(kind, KIND_MAX_BYTES))
+        node_fail("a kind has 1 to %u bytes", KIND_MAX_BYTES);
+    else
+        return 0;
+    return 2;
+}
+
 static int write_event(edit *e, const char *form, const char *record, const char *kind,
                        const char *expect)
 {
@@ -179,6 +199,9 @@ static int write_event(edit *e, const char *form, const char *record, const char
         req.expect = strcmp(expect, "empty") == 0 ? 1 : strtoull(expect, NULL, 10) + 1;
     emit_reply reply;
     emitted_row w;
+    int status = check_names(form, record, kind);
+    if (status != 0)
+        return status;
     if (node_ask_emit(&e->n, &req, &reply) != ERR_OK ||
         !msg_list_next(&emitted_row_desc, &reply.events, &w))
         return 1;

@@ -1,9 +1,10 @@
 /* cairn export: records for other programs, on standard output or into a file. */
 #include "cli/cmd.h"
 #include "cli/export.h"
+#include "cli/interrupt.h"
+#include "cli/whole_file.h"
 #include "pure/value.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +13,8 @@
 typedef struct {
     node n;
     const cmdline *line;
-    FILE *out;
+    whole_file file;
+    buf why; /* what went wrong with it */
     uint64_t head;
     char form[CATEGORY_MAX_BYTES + 1], after[STREAM_MAX_BYTES + 1];
     buf columns;
@@ -26,7 +28,17 @@ typedef struct {
 static bool write_out(void *ctx, bytes text)
 {
     exporting *x = ctx;
-    return fwrite(text.p, 1, text.len, x->out) == text.len;
+    if (interrupted)
+        buf_add_str(&x->why, "stopped: nothing was written");
+    return !interrupted && whole_file_add(&x->file, text, &x->why);
+}
+
+/* What cannot be written to standard output is said when the program ends. */
+static int cannot_write(const exporting *x)
+{
+    if (x->file.out != stdout || interrupted)
+        node_fail("%.*s", (int)x->why.len, (const char *)x->why.p);
+    return 1;
 }
 
 /* ---- records, page by page ---- */
@@ -152,6 +164,8 @@ static int export_records(exporting *x, const char *format)
     o.lat = bytes_str(lat != NULL ? lat : "");
     o.lon = bytes_str(lon != NULL ? lon : "");
     err_t e = export_run(&o, &source, &sink, NULL);
+    if (x->why.len > 0)
+        return cannot_write(x);
     if (e != ERR_OK)
         return node_fail("export of %s: %s", x->form,
                          x->n.words.len > 0 ? (const char *)x->n.words.p : err_text(e));
@@ -172,7 +186,7 @@ static int export_canonical(exporting *x)
         if (node_ask_canonical(&x->n, &req, &r) != ERR_OK)
             return 1;
         if (!write_out(x, r.lines))
-            return 1;
+            return cannot_write(x);
         snprintf(form, sizeof form, "%.*s", (int)r.after_form.len, (const char *)r.after_form.p);
         snprintf(record, sizeof record, "%.*s", (int)r.after_record.len,
                  (const char *)r.after_record.p);
@@ -186,26 +200,26 @@ static int run(exporting *x)
     const char *path = cmdline_get(x->line, "output"), *format = cmdline_get(x->line, "format");
     if (node_try_store_hello(&x->n, 2000, &(store_hello_request){0}, &hello) == ERR_OK)
         x->head = hello.head;
-    x->out = path != NULL ? fopen(path, "wb") : stdout;
-    if (x->out == NULL)
-        return node_fail("cannot write %s: %s", path, strerror(errno));
+    if (!whole_file_create(&x->file, path != NULL ? path : "-", &x->why))
+        return cannot_write(x);
     int status = strcmp(format, "canonical") == 0 ? export_canonical(x) : export_records(x, format);
-    if (fflush(x->out) != 0 && status == 0)
-        status = node_fail("cannot write%s%s: %s", path != NULL ? " " : "",
-                           path != NULL ? path : "", strerror(errno));
-    if (path != NULL)
-        fclose(x->out);
+    if (status == 0 && !whole_file_commit(&x->file, &x->why))
+        status = cannot_write(x);
+    whole_file_discard(&x->file);
     return status;
 }
 
 int cmd_export(const cmdline *c)
 {
     exporting x = {.line = c};
+    interrupt_catch();
+    buf_init(&x.why, 8192);
     buf_init(&x.columns, EVENT_MAX_BYTES);
     buf_init(&x.page, MESSAGE_MAX_BYTES);
     buf_init(&x.conflicts, EVENT_MAX_BYTES);
     int status = node_open(&x.n, cmdline_get(c, "home"), true) ? run(&x) : 1;
     node_close(&x.n);
+    buf_release(&x.why);
     buf_release(&x.columns);
     buf_release(&x.page);
     buf_release(&x.conflicts);

@@ -194,10 +194,10 @@ static int report(import *im, bool whole)
 
 static int run(import *im)
 {
-    if (!open_file(im) || !walk(im, see_na))
-        return im->fd >= 0 ? node_fail("%s: the header (first row) cannot be read as CSV in UTF-8",
-                                       im->path)
-                           : 1;
+    if (!open_file(im))
+        return 1;
+    if (!walk(im, see_na))
+        return node_fail("%s: the header (first row) cannot be read as CSV in UTF-8", im->path);
     if (im->size == 0)
         return node_fail("%s is empty: there must be a header row", im->path);
     im->batch = import_batch_new(&im->n, im->form);

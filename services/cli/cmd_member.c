@@ -107,6 +107,8 @@ int cmd_invite(const cmdline *c)
     invite_reply reply;
     address_row addresses[16];
     int status = 0;
+    if (!cmdline_is_name(cmdline_arg(c, 0), NAME_MAX_BYTES))
+        return cmdline_usage(c, "NAME is one line of 1 to %u bytes", NAME_MAX_BYTES);
     read_invite(c, &req, addresses);
     if (req.valid_ms < 1000 || req.valid_ms > 366ull * 86400 * 1000)
         return cmdline_usage(c, "--expires is a time from 1s to 366d");

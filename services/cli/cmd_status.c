@@ -151,7 +151,8 @@ static void silent_words(const state *s, char *out, size_t size, const process_r
     else if (p == NULL || (p->why.len == 0 && p->pid == 0))
         snprintf(out, size, "does not answer (cairn up)");
     else if (p->pid != 0)
-        snprintf(out, size, "does not answer, though it runs as process %u: stopped or stuck", p->pid);
+        snprintf(out, size, "does not answer, though it runs as process %u: stopped or stuck",
+                 p->pid);
     else
         snprintf(out, size, "%.*s", (int)p->why.len, (const char *)p->why.p);
 }

@@ -19,7 +19,10 @@ typedef enum {
     OPT_LIST,     /* a text that may be given several times: cmdline_nth */
     OPT_NUMBER,   /* whole, from min to max (max 0: no end): cmdline_number */
     OPT_DURATION, /* 90s, 24h, 7d, 1h30m (units ms s m h d w): cmdline_duration_ms */
-    OPT_CHOICE    /* one of the words in `arg`, "field|coordinator|reader" */
+    OPT_CHOICE,   /* one of the words in `arg`, "field|coordinator|reader" */
+    OPT_NAME,     /* cmdline_is_name, of at most max bytes */
+    OPT_ADDRESS,  /* host:port */
+    OPT_ADDRESSES /* the same, may be given several times */
 } cmdline_type;
 
 typedef struct {
@@ -30,7 +33,7 @@ typedef struct {
         arg; /* "FILE", "HOST:PORT": how help calls its value; with FILE or DIR in it, names complete */
     const char *fallback; /* value when it is not given, shown in help; NULL: none */
     const char *doc;      /* one line, begins small, no full stop */
-    uint64_t min, max;    /* OPT_NUMBER */
+    uint64_t min, max;    /* OPT_NUMBER, OPT_NAME */
     bool required;
 } cmdline_option;
 
@@ -81,6 +84,9 @@ uint64_t cmdline_duration_ms(const cmdline *c, const char *option);
 size_t cmdline_arg_count(const cmdline *c);
 char *const *cmdline_args(const cmdline *c);
 const char *cmdline_arg(const cmdline *c, size_t i); /* NULL behind the last */
+
+/* One line of text: 1 to max bytes, no control characters. */
+bool cmdline_is_name(const char *text, size_t max);
 
 /* Says on standard error what is wrong and how the command is used; returns 2. */
 int cmdline_usage(const cmdline *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

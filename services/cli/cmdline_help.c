@@ -92,7 +92,7 @@ static void put_option(buf *out, const cmdline_option *o, unsigned width)
     if (cmdline_takes_value(o))
         (void)buf_addf(&name, " %s", o->arg);
     (void)buf_add_str(&doc, o->doc);
-    if (o->type == OPT_LIST)
+    if (o->type == OPT_LIST || o->type == OPT_ADDRESSES)
         (void)buf_add_str(&doc, "; may be given several times");
     if (o->fallback != NULL)
         (void)buf_addf(&doc, " (default: %s)", o->fallback);

@@ -64,7 +64,7 @@ static void put_options(buf *out, const cmdline_option *options)
         }
         (void)buf_add_u8(out, '\n');
         put_str(out, o->doc);
-        if (o->type == OPT_LIST)
+        if (o->type == OPT_LIST || o->type == OPT_ADDRESSES)
             (void)buf_add_str(out, "; may be given several times");
         if (o->fallback != NULL) {
             (void)buf_add_str(out, " (default: ");

@@ -119,9 +119,32 @@ static int check_choice(const cmdline *c, const cmdline_option *o, const char *t
     }
 }
 
+bool cmdline_is_name(const char *text, size_t max)
+{
+    size_t len = strlen(text);
+    bool plain = len > 0 && len <= max;
+    for (size_t i = 0; i < len && plain; i++)
+        plain = (unsigned char)text[i] >= ' ' && text[i] != 0x7f;
+    return plain;
+}
+
+static bool is_address(const char *text)
+{
+    uint64_t port;
+    const char *colon = strrchr(text, ':');
+    return colon != NULL && colon > text && strcspn(text, " ,;") == strlen(text) &&
+           cmdline_read_number(colon + 1, &port) && port < 65535;
+}
+
 static int check_value(const cmdline *c, const cmdline_option *o, const char *text)
 {
     uint64_t ms;
+    if (o->type == OPT_NAME && !cmdline_is_name(text, o->max))
+        return wrong(c, "--%s takes one line of 1 to %llu bytes", o->name,
+                     (unsigned long long)o->max);
+    if ((o->type == OPT_ADDRESS || o->type == OPT_ADDRESSES) && !is_address(text))
+        return wrong(c, "--%s takes %s with a port below 65535, not \"%.128s\"", o->name, o->arg,
+                     text);
     if (o->type == OPT_NUMBER)
         return check_number(c, o, text);
     if (o->type == OPT_CHOICE)

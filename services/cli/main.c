@@ -19,17 +19,17 @@ static const cmdline_option global_options[] = {
 };
 
 static const cmdline_option init_options[] = {
-    {"dataset", 0, OPT_PLAIN, "TITLE", NULL, "what the dataset is called", 0, 0, true},
-    {"name", 0, OPT_PLAIN, "NODE", NULL, "what this node is called", 0, 0, true},
+    {"dataset", 0, OPT_NAME, "TITLE", NULL, "what the dataset is called", 0, TITLE_MAX_BYTES, true},
+    {"name", 0, OPT_NAME, "NODE", NULL, "what this node is called", 0, NAME_MAX_BYTES, true},
     END_OF_OPTIONS,
 };
 
 static const cmdline_option up_options[] = {
     {"detach", 'd', OPT_PLAIN, NULL, NULL, "go on in the background; return when all is ready", 0,
      0, false},
-    {"listen", 0, OPT_PLAIN, "ADDR:PORT", NULL,
+    {"listen", 0, OPT_ADDRESS, "ADDR:PORT", NULL,
      "where members connect; the lobby is one port higher", 0, 0, false},
-    {"peer", 0, OPT_LIST, "HOST:PORT", NULL, "a peer to connect to", 0, 0, false},
+    {"peer", 0, OPT_ADDRESSES, "HOST:PORT", NULL, "a peer to connect to", 0, 0, false},
     {"no-discovery", 0, OPT_PLAIN, NULL, NULL, "send and hear no beacons on the LAN", 0, 0, false},
     {"no-lan", 0, OPT_PLAIN, NULL, NULL, "no network at all: neither listen nor connect", 0, 0,
      false},
@@ -43,14 +43,14 @@ static const cmdline_option invite_options[] = {
     {"expires", 0, OPT_DURATION, "TIME", "24h", "how long it is valid", 0, 0, false},
     {"confirm", 0, OPT_PLAIN, NULL, NULL,
      "wait for the joiner and ask here whether the codes match", 0, 0, false},
-    {"address", 0, OPT_LIST, "HOST:PORT", NULL,
+    {"address", 0, OPT_ADDRESSES, "HOST:PORT", NULL,
      "where the joiner finds this node's lobby, instead of what is found", 0, 0, false},
     END_OF_OPTIONS,
 };
 
 static const cmdline_option join_options[] = {
-    {"name", 0, OPT_PLAIN, "NODE", NULL, "what this machine calls itself (default: its host name)",
-     0, 0, false},
+    {"name", 0, OPT_NAME, "NODE", NULL, "what this machine calls itself (default: its host name)",
+     0, NAME_MAX_BYTES, false},
     END_OF_OPTIONS,
 };
 

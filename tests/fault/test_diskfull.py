@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from camp import Camp, Skip, check, converged, main, wait_until  # noqa: E402
 
 SIZE = "24m"
+FORMATS = ("csv", "ndjson", "geojson", "canonical")
 
 
 class SmallDisk:
@@ -89,6 +90,35 @@ def test_a_full_disk_refuses_writes_and_nothing_else():
             far.ok("verify")
             for node in (peer, far, base):
                 node.down()
+
+
+def test_files_on_a_full_disk():
+    with Camp() as camp:
+        with SmallDisk(camp.dir / "small") as disk:
+            base = camp.found(lan=False)
+            rows = camp.dir / "rows.csv"
+            rows.write_text("id,text\n" + "".join(f"r{n},{'x' * 300}\n" for n in range(1000)), encoding="utf-8")
+            base.ok("-q", "import", rows, "--form", "row", "--key", "id")
+            old, fresh = disk.path / "old", disk.path / "fresh"
+            old.write_text("what was there before")
+            disk.fill()
+            newcomer = camp.node("newcomer", disk.path / "newcomer")
+            attempts = [(newcomer, ("init", "--dataset", "T", "--name", "n"))]
+            for path in (old, fresh):
+                attempts += [(base, ("export", "row", "--format", f, "--output", path)) for f in FORMATS]
+                attempts.append((base, ("bundle", "write", path)))
+            for node, args in attempts:
+                result = node.run(*args)
+                check(result.code == 1 and "no space left" in result.err.lower() and result.err.count("\n") == 1,
+                      f"one clear line was expected: {result}")
+            check(old.read_text() == "what was there before", "what was there before is gone")
+            check(not fresh.exists() and not [f for f in disk.path.iterdir() if f.name.startswith(("old.", "fresh."))],
+                  f"half a file is left: {list(disk.path.iterdir())}")
+            disk.make_room()
+            newcomer.ok(*attempts[0][1])
+            for node, args in attempts[1:]:
+                node.ok(*args)
+            base.down()
 
 
 main(globals())

@@ -1,4 +1,5 @@
 """Bad input: one clear line that says what to do, the right exit code, nothing half done."""
+import hashlib
 import os
 import shutil
 import subprocess
@@ -49,6 +50,7 @@ def test_csv():
         partly("ragged", b"id,name\na,x\nb\nc,x,y\nd,z\n", "ad", ":3:", ":4:")
         partly("nul", b"id,name\na,x\x00y\nb,z\n", "b", ":2:", "NUL")
         partly("giant", b"id,name\na," + b"x" * (10 << 20) + b"\nb,z\n", "b", ":2:", "more than")
+        partly("open", b'id,name\na,x\n"b,y\n', "a", ":3:", "not closed")
         partly("twice", b"id,name\na,x\na,y\nb,z\n", "ab", ":3:")
         check(node.json("show", "a", "--form", "twice")[0]["conflicts"] == 0, "a duplicate key made a conflict")
 
@@ -56,6 +58,10 @@ def test_csv():
         refused(node, 1, ("nothing.csv", "no such file"), "-q", "import", camp.dir / "nothing.csv", "--form", "f")
         refused(node, 1, "nokey", "-q", "import", file("k.csv", b"id,name\na,x\n"), "--form", "f", "--key", "nokey")
         refused(node, 1, "empty", "-q", "import", file("e.csv", b""), "--form", "f")
+        refused(node, 1, "directory", "-q", "import", camp.dir, "--form", "f")
+        refused(node, 1, ("two columns", "id"), "-q", "import", file("c.csv", b"id,id\na,x\n"), "--form", "f")
+        refused(node, 1, ("header", "UTF-8"), "-q", "import", file("u.csv", "id,name\na,x\n".encode("utf-16")), "--form", "f")
+        refused(node, 1, "nowhen", "-q", "import", camp.dir / "k.csv", "--form", "f", "--at", "nowhen")
         refused(node, 2, "--form", "import", camp.dir / "k.csv")
         check(events(node) == before, "something went in all the same")
         node.down()
@@ -70,6 +76,18 @@ def test_json_and_names():
         refused(node, 2, ("a", "twice"), "emit", "c", "s", "k", '{"a": 1, "a": 2}')
         refused(node, 2, "JSON", "emit", "c", "s", "k", '{"a": ')
         refused(node, 2, "JSON", "emit", "c", "s", "k", "-", input="{} {}")
+        refused(node, 2, "JSON", "emit", "c", "s", "k", '{"a": Infinity}')
+        refused(node, 2, "too large", "emit", "c", "s", "k", '{"a": 1e999}')
+        refused(node, 2, "nested", "emit", "c", "s", "k", "[" * 20 + "]" * 20)
+        refused(node, 2, ("category", "64", "'/'"), "emit", "a/b", "s", "k", "1")
+        refused(node, 2, ("category", "64"), "create", "f" * 65, "a=1")
+        refused(node, 2, ("record", "128"), "create", "f", "a=1", "--id", "i" * 129)
+        refused(node, 2, ("kind", "64"), "emit", "c", "s", "k" * 65, "1")
+        refused(node, 2, ("twice", "a"), "create", "f", "a=1", "a=2")
+        refused(node, 2, "UTF-8", "create", "f", "a=\udcff")
+        refused(node, 1, "nosuchform", "export", "nosuchform")
+        refused(node, 1, ("no member", "nobody"), "member", "remove", "nobody")
+        refused(node, 1, "there is records", "projection", "rebuild", "no-such")
         refused(node, 2, "--expect", "emit", "c", "s", "k", "1", "--expect", "some")
         refused(node, 1, ("0 events", "nothing was written"), "emit", "c", "s", "k", "1", "--expect", "3")
         refused(node, 1, "nobody", "show", "nobody")
@@ -88,6 +106,56 @@ def test_json_and_names():
         check("status" in node.run("statsu").err, "no did-you-mean")
         check(events(node) == before, "something went in all the same")
         node.down()
+
+
+def test_names_and_addresses():
+    with Camp() as camp:
+        node = camp.node("a")
+        for title, name in (("t" * 129, "a"), ("", "a"), ("t", "n" * 65), ("t", ""), ("t", "two\nlines"), ("t", "\x1b[2J")):
+            refused(node, 2, "one line of 1 to", "init", "--dataset", title, "--name", name)
+        refused(node, 2, "one line of 1 to", "join", "--name", "n" * 65, "cairn1")
+        check(not node.home.exists(), "a name that cannot be left a home behind")
+        node = camp.found(up=False)
+        for address in ("camp", "camp:", ":7117", "127.0.0.1:65535", "a b:1"):
+            refused(node, 2, ("--listen", "ADDR:PORT"), "up", "--detach", "--listen", address)
+            refused(node, 2, ("--peer", "HOST:PORT"), "up", "--detach", "--no-lan", "--peer", address)
+        check(not node.pids(), "half of the node is up")
+        node.up()
+        for name in ("n" * 65, "", "two\nlines"):
+            refused(node, 2, "NAME", "invite", name)
+        refused(node, 2, ("--address", "HOST:PORT"), "invite", "team", "--address", "camp")
+        node.down()
+
+
+def test_bundles():
+    with Camp() as camp:
+        node, other = camp.found(lan=False), camp.found("other", lan=False)
+        node.ok("create", "station", "water=1")
+        stick = camp.dir / "stick"
+        node.ok("bundle", "write", stick)
+        raw = stick.read_bytes()
+
+        def file(name, content):
+            path = camp.dir / name
+            path.write_bytes(content)
+            return path
+
+        later = raw[:8] + (2).to_bytes(4, "big") + raw[12:48]
+        later += hashlib.blake2b(later, digest_size=32).digest()[:8] + raw[56:]
+        before = events(other)
+        refused(other, 1, ("another dataset", str(stick)), "bundle", "read", stick)
+        refused(node, 1, ("newer", "update"), "bundle", "read", file("later", later))
+        refused(node, 1, "not a Cairn bundle", "bundle", "read", file("empty", b""))
+        refused(node, 1, "not a Cairn bundle", "bundle", "read", file("text", b"hello" * 100))
+        for words, content in (("cut short", raw[:-30]), ("damaged", raw[:-60] + bytes([raw[-60] ^ 1]) + raw[-59:])):
+            result = node.run("bundle", "read", file("broken", content))  # what was whole is told on standard output
+            check(result.code == 1 and words in result.err and "copy the file again" in result.err and
+                  result.err.count("\n") == 1, f"one clear line was expected: {result}")
+        refused(node, 1, "cannot read", "bundle", "read", camp.dir)
+        refused(node, 1, ("cannot write", "nowhere"), "bundle", "write", camp.dir / "nowhere/stick")
+        check(events(other) == before, "something of another dataset was taken")
+        for n in (node, other):
+            n.down()
 
 
 def test_tokens():
@@ -131,6 +199,9 @@ def test_homes_ports_and_config():
         wait_until(lambda: f"port {base.port}" in other.log_text() and "in use" in other.log_text(), "word of the port")
         check(gossip.poll() is None, "gossip gave up instead of waiting for the port")
         other.stop("gossip")
+        refused(other, 1, (f"port {base.port}", "in use", "--listen"), "up", "--detach", "--no-discovery", "--listen", base.address)
+        check("in use" in other.process("gossip")["why"], f"status does not say why: {other.run('status')}")
+        other.down()
 
         config = other.home / "cairn.conf"
         config.write_text("log {\n  level = \"info\"\n}\ngossip {\n  lissten = \"x\"\n}\n")

@@ -71,6 +71,8 @@ static const cmdline_option invite_options[] = {
      .arg = "TIME",
      .fallback = "24h",
      .doc = "how long it is valid"},
+    {.name = "called", .type = OPT_NAME, .arg = "TEXT", .max = 8, .doc = "its name"},
+    {.name = "at", .type = OPT_ADDRESSES, .arg = "HOST:PORT", .doc = "where it is"},
     {0},
 };
 static const cmdline_option init_options[] = {
@@ -286,6 +288,20 @@ Test(cmdline, values_of_the_wrong_type)
     WRONG("--role takes one of field|coordinator|reader, not \"\"", "invite", "x", "--role", "");
     WRONG("--size takes a whole number from 2 on, not \"1\"", "init", "--dataset=x", "--size=1");
     GOOD("init\n", "init", "--dataset=x", "--size=18446744073709551615");
+    static const char *const bad_names[] = {"", "123456789", "a\nb", "\x1b[2J", "\x7f"};
+    for (size_t i = 0; i < sizeof bad_names / sizeof *bad_names; i++) {
+        cr_assert_eq(RUN("invite", "x", "--called", bad_names[i]), 2);
+        cr_assert(strstr(err_text_, "--called takes one line of 1 to 8 bytes") != NULL);
+    }
+    static const char *const bad_places[] = {"",        "camp",     ":7117",
+                                             "camp:",   "camp:x",   "camp:65535",
+                                             "camp:-1", "a camp:1", "camp:1,other:2"};
+    for (size_t i = 0; i < sizeof bad_places / sizeof *bad_places; i++) {
+        cr_assert_eq(RUN("invite", "x", "--at", bad_places[i]), 2, "%s", bad_places[i]);
+        cr_assert(strstr(err_text_, "--at takes HOST:PORT with a port below 65535, not") != NULL);
+    }
+    cr_assert_eq(RUN("invite", "x", "--called", "12345678", "--at", "[::1]:7117", "--at", "camp:1"),
+                 0);
 }
 
 Test(cmdline, durations)
