@@ -198,21 +198,26 @@ def difference(old, new):
     return f"only before {sorted(old - new)[:3]}, only now {sorted(new - old)[:3]}"
 
 
-def same_view_when_rebuilt(node):
-    before = node.ok("export", "--format", "canonical")
-    node.ok("-q", "projection", "rebuild", "records")
-    now = node.ok("export", "--format", "canonical")
+def patience_s(events):
+    """For what goes over the whole log, which is millions of events long after a thousand kills."""
+    return 120 + events / 2500
+
+
+def same_view_when_rebuilt(node, seconds):
+    before = node.ok("export", "--format", "canonical", timeout=seconds)
+    node.ok("-q", "projection", "rebuild", "records", timeout=seconds)
+    now = node.ok("export", "--format", "canonical", timeout=seconds)
     check(now == before, lambda: f"the view of {node.name} differs from one built anew: {difference(before, now)}")
 
 
-def same_view_without_file(node, digest):
-    before = node.ok("export", "--format", "canonical")
+def same_view_without_file(node, digest, seconds):
+    before = node.ok("export", "--format", "canonical", timeout=seconds)
     node.kill("projection")
     for file in (node.home / "projection").glob("records.db*"):
         file.unlink()
     node.start("projection")
-    wait_until(lambda: is_ready(node), "projection after its file was deleted")
-    check(node.ok("export", "--format", "canonical") == before, "the view differs after its file was deleted")
+    wait_until(lambda: is_ready(node), "projection after its file was deleted", seconds)
+    check(node.ok("export", "--format", "canonical", timeout=seconds) == before, "the view differs after its file was deleted")
     check(node.status()["view_digest"] == digest, "its digest differs")
 
 
@@ -227,15 +232,16 @@ def test_kills():
         storm.finish()
         far = {key: places for key, _, places in storm.emitters[2].read()}
         check(far, "the other node wrote nothing")
+        seconds = patience_s(storm.ledger.head)
         wait_until(lambda: storm.base.status()["frontier_digest"] == storm.far.status()["frontier_digest"],
-                   "equal frontiers")
+                   "equal frontiers", seconds)
         for node in (storm.base, storm.far):
-            same_view_when_rebuilt(node)
-        _, view = converged([storm.base, storm.far])
+            same_view_when_rebuilt(node, seconds)
+        _, view = converged([storm.base, storm.far], seconds)
         check(storm.base.status()["forks"] == 0, "a feed has forked")
         for node in (storm.base, storm.far):
-            node.ok("verify")
-        same_view_without_file(storm.base, view)
+            node.ok("verify", timeout=seconds)
+        same_view_without_file(storm.base, view, seconds)
 
 
 if len(sys.argv) > 1 and sys.argv[1].isdigit():
