@@ -65,6 +65,11 @@ void crypto_signer_from_seed(crypto_signer *out, const uint8_t seed[MEMBER_SEED_
     signer_checksum(out->sum, out);
 }
 
+void crypto_signer_seed(uint8_t seed[MEMBER_SEED_BYTES], const crypto_signer *key)
+{
+    memcpy(seed, key->secret, MEMBER_SEED_BYTES); /* libsodium's secret key is seed ‖ public key */
+}
+
 err_t crypto_sign_message(seal_sig *out, const crypto_signer *key, bytes message)
 {
     seal_sig again;

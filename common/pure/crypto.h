@@ -39,6 +39,7 @@ typedef struct {
 } crypto_signer;
 
 void crypto_signer_from_seed(crypto_signer *out, const uint8_t seed[MEMBER_SEED_BYTES]);
+void crypto_signer_seed(uint8_t seed[MEMBER_SEED_BYTES], const crypto_signer *key);
 /* Signs twice, compares, and looks at the key's checksum; ERR_BUG (and no signature) when that fails:
  * memory or processor are damaged, and a wrong signature would give the key away. (Ed25519 is
  * deterministic: a second signature shows a slip as a verification would, in a third of its time.) */

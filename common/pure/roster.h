@@ -132,6 +132,14 @@ const char *roster_title(const roster *r); /* empty before genesis */
 bool roster_is_founder(const roster *r, member_no number, const member_key *key);
 bool roster_is_heir(const roster *r, const member_key *key);
 typedef enum {
+    ROSTER_HEIR_NONE,   /* no founder ever named this key */
+    ROSTER_HEIR_STANDS, /* it may replace the founder */
+    ROSTER_HEIR_USED /* it did: a newer heir stands. Who still has it could replace that founder again (rules.md 13) */
+} roster_heir_t;
+roster_heir_t roster_heir(const roster *r, const member_key *key);
+/* A founder.replace by this heir cuts the chains of that founder's key. */
+bool roster_heir_cuts(const roster *r, const member_key *heir, const member_key *founder);
+typedef enum {
     ROSTER_MAY_WRITE,
     ROSTER_MAY_ADD,   /* the number in `target`; 0: some number */
     ROSTER_MAY_GRANT, /* make coordinators */

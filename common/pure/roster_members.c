@@ -189,6 +189,27 @@ bool roster_is_heir(const roster *r, const member_key *key)
     return p && p->heir;
 }
 
+roster_heir_t roster_heir(const roster *r, const member_key *key)
+{
+    const person *p = roster_person(r, ROSTER_FOUNDER_NUMBER, key);
+    if (!p || !p->heir)
+        return ROSTER_HEIR_NONE;
+    for (const deed *d = p->authored; d; d = d->next_authored)
+        if (d->kind == ROSTER_EV_REPLACE && d->counts)
+            return ROSTER_HEIR_USED;
+    return ROSTER_HEIR_STANDS;
+}
+
+bool roster_heir_cuts(const roster *r, const member_key *heir, const member_key *key)
+{
+    const person *p = founder(r, ROSTER_FOUNDER_NUMBER, key);
+    const person *h = roster_person(r, ROSTER_FOUNDER_NUMBER, heir);
+    for (const deed *d = p ? p->named : NULL; d; d = d->next_target)
+        if (d->counts && d->heir == h)
+            return true;
+    return false;
+}
+
 static bool may_add(const person *p, member_no target)
 {
     for (const deed *d = p->named; d; d = d->next_target)

@@ -1,6 +1,7 @@
 #include "pure/token.h"
 
 #include "proto/mp.h"
+#include "pure/base32.h"
 #include "pure/crypto.h"
 
 #include <stdio.h>
@@ -133,18 +134,6 @@ static void checksum(bytes body, uint8_t out[CRYPTO_HASH_BYTES])
 
 /* ---- text ---- */
 
-static void put_base32(buf *out, bytes s)
-{
-    unsigned held = 0, bits = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        held = (held << 8 | s.p[i]) & 0xfff;
-        for (bits += 8; bits >= 5; bits -= 5)
-            (void)buf_add_u8(out, (uint8_t)BASE32_ALPHABET[held >> (bits - 5) & 31]);
-    }
-    if (bits > 0)
-        (void)buf_add_u8(out, (uint8_t)BASE32_ALPHABET[held << (5 - bits) & 31]);
-}
-
 err_t token_encode(const token *t, buf *out)
 {
     uint8_t sum[CRYPTO_HASH_BYTES];
@@ -158,7 +147,7 @@ err_t token_encode(const token *t, buf *out)
     err_t e = body.err;
     if (e == ERR_OK) {
         (void)buf_add_str(out, TOKEN_PREFIX);
-        put_base32(out, buf_view(&body));
+        base32_put(out, buf_view(&body));
         e = out->err;
     }
     crypto_wipe(body.p, body.len);
@@ -166,47 +155,13 @@ err_t token_encode(const token *t, buf *out)
     return e;
 }
 
-/* What people mean by a character: 0-31; -1 for what separates, -2 for what stands in no token. */
-static int meaning(uint8_t c)
-{
-    if (c == ' ' || c == '-' || c == '\t' || c == '\n' || c == '\r')
-        return -1;
-    if (c >= 'A' && c <= 'Z')
-        c = (uint8_t)(c - 'A' + 'a');
-    if (c == 'o')
-        c = '0';
-    if (c == 'i' || c == 'l')
-        c = '1';
-    const char *at = c ? strchr(BASE32_ALPHABET, c) : NULL;
-    return at ? (int)(at - BASE32_ALPHABET) : -2;
-}
-
-/* A text being read: symbol by symbol, separators skipped. */
-typedef struct {
-    bytes text;
-    size_t at;
-    int c; /* the character that ended it */
-} symbols;
-
-/* 0-31, -1 at the end, -2 on a character that stands in no token. */
-static int next_symbol(symbols *s)
-{
-    while (s->at < s->text.len) {
-        s->c = s->text.p[s->at++];
-        int m = meaning((uint8_t)s->c);
-        if (m != -1)
-            return m;
-    }
-    return -1;
-}
-
-static err_t read_prefix(symbols *s, char *why)
+static err_t read_prefix(base32_reader *s, char *why)
 {
     static const char letters[] = TOKEN_PREFIX;
     for (size_t i = 0; letters[i] != '\0'; i++) {
         bool digit = letters[i + 1] == '\0';
-        int m = next_symbol(s);
-        if (m == meaning((uint8_t)letters[i]))
+        int m = base32_next(s);
+        if (m == base32_meaning((uint8_t)letters[i]))
             continue;
         if (digit && m >= 2 && m <= 9)
             return say(why, ERR_VERSION,
@@ -216,7 +171,7 @@ static err_t read_prefix(symbols *s, char *why)
     return ERR_OK;
 }
 
-static err_t bad_character(const symbols *s, char *why)
+static err_t bad_character(const base32_reader *s, char *why)
 {
     if (s->c > ' ' && s->c < 0x7f)
         snprintf(why, ERROR_TEXT_MAX_BYTES,
@@ -227,22 +182,13 @@ static err_t bad_character(const symbols *s, char *why)
     return ERR_CHECKSUM;
 }
 
-static err_t get_base32(symbols *s, buf *out, char *why)
+static err_t get_base32(base32_reader *s, buf *out, char *why)
 {
     static const char cut[] = "the token was mistyped or cut: copy all of it, or ask for a new one";
-    unsigned held = 0, bits = 0;
-    int m;
-    while ((m = next_symbol(s)) >= 0) {
-        held = (held << 5 | (unsigned)m) & 0xfff;
-        bits += 5;
-        if (bits >= 8) {
-            bits -= 8;
-            (void)buf_add_u8(out, (uint8_t)(held >> bits));
-        }
-    }
-    if (m == -2)
+    err_t e = base32_rest(s, out);
+    if (e == ERR_INVALID)
         return bad_character(s, why);
-    if (bits >= 5 || (held & ((1u << bits) - 1)) != 0 || out->len <= SUM_BYTES)
+    if (e == ERR_TRUNCATED || out->len <= SUM_BYTES)
         return say(why, ERR_CHECKSUM, cut);
     uint8_t sum[CRYPTO_HASH_BYTES];
     if (out->err == ERR_OK) {
@@ -256,7 +202,7 @@ static err_t get_base32(symbols *s, buf *out, char *why)
 
 static err_t decode(bytes text, token *out, buf *body, char *why)
 {
-    symbols s = {.text = text};
+    base32_reader s = {.text = text};
     if (text.len > 2 * TOKEN_TEXT_MAX_BYTES)
         return say(why, ERR_INVALID, "this is no Cairn token: it is far too long");
     TRY(read_prefix(&s, why));
