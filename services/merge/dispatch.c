@@ -9,12 +9,20 @@
 #define HELLO_MS      2000u
 #define HELLO_WAIT_MS 1500u
 
-static bool not_ready(merge_service *m, const service_call *call)
+bool merge_not_ready(merge_service *m, const service_call *call)
 {
     if (m->ready)
         return false;
     service_fail(m->s, call, ERR_NOT_READY, "merge is still waiting: %s", m->trouble);
     return true;
+}
+
+void merge_fail(merge_service *m, const service_call *call, err_t e, const buf *why)
+{
+    if (why->len > 0)
+        service_fail(m->s, call, e, "%.*s", (int)why->len, (const char *)why->p);
+    else
+        service_fail(m->s, call, e, NULL);
 }
 
 /* ---- emit ---- */
@@ -104,7 +112,7 @@ static void on_emit(service *s, void *self, const service_call *call, const void
     merge_service *m = self;
     const emit_request *in = msg;
     (void)s;
-    if (not_ready(m, call))
+    if (merge_not_ready(m, call))
         return;
     if (in->idem.len > 0)
         look_up(m, call, in);
@@ -156,7 +164,7 @@ static void on_ingest(service *s, void *self, const service_call *call, const vo
     merge_service *m = self;
     const ingest_request *in = msg;
     (void)s;
-    if (not_ready(m, call))
+    if (merge_not_ready(m, call))
         return;
     if (merge_must_wait(m))
         merge_exclusive(m, call, in);
@@ -168,7 +176,7 @@ static void on_wait_turn(service *s, void *self, const service_call *call, const
 {
     merge_service *m = self;
     (void)s;
-    if (!not_ready(m, call))
+    if (!merge_not_ready(m, call))
         merge_exclusive(m, call, msg);
 }
 
@@ -179,6 +187,8 @@ void merge_run_exclusive(merge_service *m, const service_call *call, const void 
     else if (call->desc == &ingest_request_desc)
         merge_ingest_now(m, call, ((const ingest_request *)msg)->run,
                          ((const ingest_request *)msg)->peer);
+    else if (call->desc == &founder_replace_request_desc)
+        merge_replace_founder(m, call, msg);
     else
         merge_change_members(m, call, msg);
 }
@@ -187,14 +197,15 @@ static void on_members(service *s, void *self, const service_call *call, const v
 {
     merge_service *m = self;
     (void)msg;
-    if (not_ready(m, call))
+    if (merge_not_ready(m, call))
         return;
     const roster *r = merge_core_roster(m->core);
     size_t max = roster_members(r);
     member_row *rows = calloc(max > 0 ? max : 1, sizeof *rows);
     members_reply reply = {.version = roster_version(r),
                            .self = merge_core_self(m->core),
-                           .title = bytes_str(roster_title(r))};
+                           .title = bytes_str(roster_title(r)),
+                           .founder = merge_core_is_founder(m->core)};
     reply.members = MSG_LIST_OF(rows, rows != NULL ? merge_core_members(m->core, rows, max) : 0);
     service_reply(s, call, &reply);
     free(rows);
@@ -205,7 +216,7 @@ static void on_frontier(service *s, void *self, const service_call *call, const 
     merge_service *m = self;
     const frontier_request *in = msg;
     frontier_reply reply;
-    if (not_ready(m, call))
+    if (merge_not_ready(m, call))
         return;
     merge_core_frontier(m->core, &reply);
     if (in->known_version == reply.version)
@@ -243,6 +254,9 @@ static const service_route merge_routes[] = {
     {&members_request_desc, on_members},
     {&member_add_request_desc, on_wait_turn},
     {&member_remove_request_desc, on_wait_turn},
+    {&member_readd_request_desc, on_wait_turn},
+    {&heir_request_desc, merge_on_heir},
+    {&founder_replace_request_desc, on_wait_turn},
     {&frontier_request_desc, on_frontier},
     {&refusals_request_desc, on_refusals},
     {&merge_status_request_desc, on_status},

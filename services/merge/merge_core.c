@@ -53,6 +53,7 @@ void merge_core_free(merge_core *c)
     merge_kept_free(c);
     roster_free(&c->roster);
     crypto_wipe(&c->identity.signer, sizeof c->identity.signer);
+    crypto_wipe(c->identity.founder, sizeof c->identity.founder);
     buf_release(&c->identity.genesis);
     free(c);
 }
@@ -154,6 +155,22 @@ static bool take_stamp(void *arg, const stored_row *row)
     return true;
 }
 
+static const merge_tip *first_by(const merge_feed *f, const member_key *author)
+{
+    uint32_t i = 0;
+    while (i < f->n && memcmp(f->tips[i].author.b, author->b, sizeof author->b) != 0)
+        i++;
+    return &f->tips[i];
+}
+
+uint32_t merge_tips_by(const merge_feed *f, const member_key *author)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; f != NULL && i < f->n; i++)
+        n += memcmp(f->tips[i].author.b, author->b, sizeof author->b) == 0;
+    return n;
+}
+
 /* What only the events tell: by which key the chain is, when the tip was written, where the feed forked. */
 static err_t complete_feed(merge_core *c, merge_feed *f)
 {
@@ -165,10 +182,10 @@ static err_t complete_feed(merge_core *c, merge_feed *f)
         if (e != ERR_OK && e != ERR_NOT_MEMBER)
             return e;
         TRY(c->io.read_feed(c->io.ctx, f->feed, t->seq, t->seq, take_stamp, t));
-        if (i == 0)
+        const merge_tip *o = first_by(f, &t->author);
+        if (o == t)
             continue;
-        uint64_t meet =
-            view.meet(view.ctx, f->feed, f->tips[0].seq, &f->tips[0].id, t->seq, &t->id);
+        uint64_t meet = view.meet(view.ctx, f->feed, o->seq, &o->id, t->seq, &t->id);
         if (f->fork_seq == 0 || meet + 1 < f->fork_seq)
             f->fork_seq = meet + 1;
     }
@@ -185,17 +202,25 @@ err_t merge_reload_tips(merge_core *c)
     return l.e;
 }
 
-/* Found with two tips: a copy of this node wrote there too, and we died before we left that incarnation. To write on
- * would be to guess which branch is ours, and distances would name what nobody had on screen. */
+static bool is_shared(const merge_core *c, feed_id feed, const member_key *own)
+{
+    static const member_key unknown;
+    const merge_feed *f = merge_feed_find(c, feed);
+    return f != NULL && f->n > 0 &&
+           (f->n > 1 || merge_tips_by(f, own) + merge_tips_by(f, &unknown) == 0);
+}
+
+/* Found with two tips, or another key's: a copy of this node wrote there too, and we died before we left that
+ * incarnation. To write on would be to guess which branch is ours, and distances would name what nobody had on screen. */
 static bool own_feed_forked(const merge_core *c)
 {
+    const crypto_signer *founder = merge_core_founder(c);
     for (unsigned k = 0; k < MERGE_CLASSES; k++) {
-        const merge_feed *f =
-            merge_feed_find(c, feed_make(c->incarnation, (feed_class)k, c->identity.self));
-        if (f != NULL && f->n > 1)
+        feed_id feed = feed_make(c->incarnation, (feed_class)k, c->identity.self);
+        if (is_shared(c, feed, &c->identity.signer.public))
             return true;
     }
-    return false;
+    return founder != NULL && is_shared(c, merge_core_founder_feed(c), &founder->public);
 }
 
 /* The persisted clock can be older than our own newest event: appends that were repeated after a crash of the store
@@ -222,6 +247,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
     for (size_t i = 0; i < c->n_feeds; i++)
         TRY(complete_feed(c, &c->feeds[i]));
     TRY(merge_asked(c));
+    merge_local_reset(c); /* now it is known whose the tips are */
     clock_not_before_own(c);
     TRY(merge_roster_apply(c));
     c->overtaken |= own_feed_forked(c);
@@ -357,10 +383,17 @@ size_t merge_core_forks(const merge_core *c, fork_row *out, size_t max)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->n_feeds && n < max; i++)
-        if (c->feeds[i].n > 1)
-            out[n++] = (fork_row){.feed = c->feeds[i].feed,
-                                  .seq = c->feeds[i].fork_seq ? c->feeds[i].fork_seq : 1,
-                                  .tips = c->feeds[i].n};
+        if (c->feeds[i].n > 1 && c->feeds[i].fork_seq > 0) /* else it only is several keys' */
+            out[n++] = (fork_row){
+                .feed = c->feeds[i].feed, .seq = c->feeds[i].fork_seq, .tips = c->feeds[i].n};
+    return n;
+}
+
+static uint32_t orphans(const merge_core *c)
+{
+    uint32_t n = 0;
+    for (size_t i = c->roster != NULL ? roster_members(c->roster) : 0; i-- > 0;)
+        n += roster_at(c->roster, i)->orphaned && !roster_at(c->roster, i)->removed;
     return n;
 }
 
@@ -378,7 +411,9 @@ void merge_core_status(const merge_core *c, wall_ms now, merge_status_reply *out
                              .removed = me != NULL && me->removed,
                              .clock_unsure = hlc_unset(&c->clock, now),
                              .clock_wall_ms = c->clock.last.wall_ms,
-                             .quarantined_bytes = c->kept_bytes};
+                             .quarantined_bytes = c->kept_bytes,
+                             .founder = merge_core_is_founder(c),
+                             .orphans = orphans(c)};
 }
 
 bool merge_core_overtaken(const merge_core *c)

@@ -13,11 +13,16 @@
 
 typedef struct merge_core merge_core;
 
+#define MERGE_FOUNDER_KEYS 2u /* the one in force, and one that is to follow it */
+#define MERGE_SLOTS        4u /* chains that a node writes: its three classes, and the founder's */
+
 /* Who this node is: HOME/merge. */
 typedef struct {
     dataset_id dataset;
     member_no self; /* 0 while not enrolled */
     crypto_signer signer;
+    crypto_signer founder[MERGE_FOUNDER_KEYS]; /* successors' keys made here, the newest last */
+    unsigned n_founder;
     char name[NAME_MAX_BYTES + 1];
     buf genesis; /* run with the founder's first event, put into an empty store */
 } merge_identity;
@@ -59,11 +64,12 @@ typedef struct {
     buf bodies;
     seal_sig *seals;
     size_t n_seals;
-    uint64_t unsealed[3]; /* index + 1 of the newest row of each local class that has no seal yet */
-    bool local;           /* own events; else an admitted run */
-    bool fork;            /* makes or extends a branch */
-    member_key author;    /* of an admitted run */
-    bool roster;          /* has events of the roster: nothing is judged until they are folded */
+    uint64_t
+        unsealed[MERGE_SLOTS]; /* index + 1 of each local chain's newest row that has no seal yet */
+    bool local;                /* own events; else an admitted run, or one by the heir's key */
+    bool fork;                 /* makes or extends a branch */
+    member_key author;         /* unless it is local */
+    bool roster; /* has events of the roster: nothing is judged until they are folded */
     hlc_stamp clock;
 } merge_batch;
 
@@ -88,6 +94,35 @@ err_t merge_core_member_add(merge_core *c, wall_ms now, const member_add_request
                             merge_batch *b, member_no *number, buf *why) CAIRN_CHECK;
 err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, merge_batch *b,
                                buf *why) CAIRN_CHECK;
+
+/* Adds again, number, key, name, role and ranges as they were, whoever of that number lost who had added it. ERR_EXISTS:
+ * nobody did. */
+err_t merge_core_member_readd(merge_core *c, wall_ms now, member_no number, merge_batch *b,
+                              buf *why) CAIRN_CHECK;
+
+/* ---- the heir's key ----
+ * A successor's rights belong to his key, made on a member's machine and held there beside the member's own
+ * (merge_identity.founder). With it, what founders alone may do is written as number 1, into feeds of incarnations that
+ * follow from the key; what people write goes on under the member's own number and key. */
+/* What that key could do; heads into `rows`. ERR_TOO_LARGE: more than `max`. */
+err_t merge_core_heir(merge_core *c, const heir_request *in, heir_head_row *rows, size_t max,
+                      heir_reply *out, buf *why) CAIRN_CHECK;
+/* Whether the request can be carried out. ERR_EXISTS: it was, by this node; ERR_INVALID (no heir's key), ERR_USED,
+ * ERR_FORBIDDEN (on the founder's own machine). */
+err_t merge_core_may_replace(const merge_core *c, const founder_replace_request *in,
+                             buf *why) CAIRN_CHECK;
+/* An empty batch gets founder.replace, sealed by the heir, naming `successor`. The same errors, and ERR_NOT_FOUND: a head
+ * is not held, or not by a key that is replaced. */
+err_t merge_core_founder_replace(merge_core *c, wall_ms now, const founder_replace_request *in,
+                                 const member_key *successor, merge_batch *b, buf *why) CAIRN_CHECK;
+/* The founder's key beside the member's own that is in force now, or NULL. */
+const crypto_signer *merge_core_founder(const merge_core *c);
+/* Where that key writes now. */
+feed_id merge_core_founder_feed(const merge_core *c);
+/* It holds a founder's key that is in force: its own, or that one. */
+bool merge_core_is_founder(const merge_core *c);
+/* Takes a copy of the key of a successor to be; it is in force once a founder.replace names it. */
+void merge_core_hold_founder(merge_core *c, const crypto_signer *key);
 
 /* ---- remote runs ---- */
 /* Judges a run and adds what is new in it to an empty batch. Returns ERR_OK when *out says it all (also refusals);

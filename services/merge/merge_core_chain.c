@@ -167,6 +167,32 @@ static uint64_t meet_by_walking(merge_core *c, feed_id feed, step a, step b)
     return a.seq;
 }
 
+/* Of two ends of chains whose authors are known; false when one of them is in the middle of a chain. */
+static bool ends_by_two_keys(const merge_feed *f, uint64_t a_seq, const event_id *a, uint64_t b_seq,
+                             const event_id *b)
+{
+    const member_key *of_a = NULL, *of_b = NULL;
+    for (uint32_t i = 0; i < f->n; i++) {
+        const merge_tip *t = &f->tips[i];
+        if ((t->seq == a_seq && event_id_eq(&t->id, a)) ||
+            (t->sealed_seq == a_seq && event_id_eq(&t->sealed_id, a)))
+            of_a = &t->author;
+        if ((t->seq == b_seq && event_id_eq(&t->id, b)) ||
+            (t->sealed_seq == b_seq && event_id_eq(&t->sealed_id, b)))
+            of_b = &t->author;
+    }
+    return of_a != NULL && of_b != NULL && memcmp(of_a->b, of_b->b, sizeof of_a->b) != 0;
+}
+
+/* Above the second highest tip there is one branch only. */
+static bool on_highest_branch(const merge_feed *f, uint64_t seq)
+{
+    uint32_t higher = 0;
+    for (uint32_t i = 0; i < f->n; i++)
+        higher += f->tips[i].seq >= seq;
+    return higher == 1;
+}
+
 static uint64_t meet_held(merge_core *c, feed_id feed, uint64_t a_seq, const event_id *a,
                           uint64_t b_seq, const event_id *b)
 {
@@ -174,8 +200,11 @@ static uint64_t meet_held(merge_core *c, feed_id feed, uint64_t a_seq, const eve
     step sa, sb;
     if (f == NULL || a_seq == 0 || b_seq == 0)
         return 0;
-    if (f->n <= 1)
-        return a_seq < b_seq ? a_seq : b_seq;
+    uint64_t low = a_seq < b_seq ? a_seq : b_seq;
+    if (f->n <= 1 || on_highest_branch(f, low))
+        return low;
+    if (ends_by_two_keys(f, a_seq, a, b_seq, b))
+        return 0;
     if (!went_well(c, locate_step(c, feed, a_seq, a, &sa)) ||
         !went_well(c, locate_step(c, feed, b_seq, b, &sb)))
         return 0;

@@ -38,55 +38,76 @@ void merge_batch_clear(merge_batch *b)
     buf_clear(&b->bodies);
 }
 
-static feed_id own_feed(const merge_core *c, unsigned class)
+/* A slot is a class of the member's own feeds, or the founder's chain beside them. */
+static feed_id own_feed(const merge_core *c, unsigned slot)
 {
-    return feed_make(c->incarnation, (feed_class) class, c->identity.self);
+    return slot == MERGE_FOUNDER ? merge_core_founder_feed(c)
+                                 : feed_make(c->incarnation, (feed_class)slot, c->identity.self);
+}
+
+static const crypto_signer *signer_of(const merge_core *c, unsigned slot)
+{
+    const crypto_signer *founder = slot == MERGE_FOUNDER ? merge_core_founder(c) : NULL;
+    return founder != NULL ? founder : &c->identity.signer;
+}
+
+const member_key *merge_local_author(const merge_core *c, feed_id feed)
+{
+    bool founder = feed_member(feed) != c->identity.self;
+    return &signer_of(c, founder ? MERGE_FOUNDER : CLASS_ROUTINE)->public;
+}
+
+/* A chain of another key in this feed is not ours to go on with. */
+void merge_slot_reset(merge_core *c, unsigned slot)
+{
+    merge_local *l = &c->local[slot];
+    feed_id feed = own_feed(c, slot);
+    const member_key *author = &signer_of(c, slot)->public;
+    const merge_feed *f = merge_feed_find(c, feed);
+    *l = (merge_local){0};
+    chain_start(&l->id, &c->identity.dataset, feed, author);
+    for (uint32_t i = 0; f != NULL && i < f->n && l->seq == 0; i++)
+        if (memcmp(f->tips[i].author.b, author->b, sizeof author->b) == 0) {
+            l->seq = f->tips[i].seq;
+            l->id = f->tips[i].id;
+        }
 }
 
 void merge_local_reset(merge_core *c)
 {
-    for (unsigned k = 0; k < MERGE_CLASSES; k++) {
-        feed_id feed = own_feed(c, k);
-        const merge_feed *f = merge_feed_find(c, feed);
-        c->local[k] = (merge_local){0};
-        if (f != NULL && f->n > 0) {
-            c->local[k].seq = f->tips[0].seq;
-            c->local[k].id = f->tips[0].id;
-        } else {
-            chain_start(&c->local[k].id, &c->identity.dataset, feed, &c->identity.signer.public);
-        }
-    }
+    for (unsigned k = 0; k < MERGE_CLASSES; k++)
+        merge_slot_reset(c, k);
 }
 
-/* Signs the newest unsealed row of a class. */
-static err_t seal_class(merge_core *c, merge_batch *b, unsigned class)
+/* Signs the newest unsealed row of a slot. */
+static err_t seal_slot(merge_core *c, merge_batch *b, unsigned slot)
 {
-    if (b->unsealed[class] == 0)
+    if (b->unsealed[slot] == 0)
         return ERR_OK;
-    size_t i = (size_t)b->unsealed[class] - 1;
+    size_t i = (size_t)b->unsealed[slot] - 1;
     if (b->n_seals == BATCH_SEALS)
         return ERR_BUSY;
     const append_row *row = &b->rows[i];
-    TRY(chain_sign(&b->seals[b->n_seals], &c->identity.signer, &c->identity.dataset, row->feed,
+    TRY(chain_sign(&b->seals[b->n_seals], signer_of(c, slot), &c->identity.dataset, row->feed,
                    row->seq, &row->id));
     b->parts[i].seal = (uint32_t)++b->n_seals;
-    b->unsealed[class] = 0;
-    c->local[class].unsealed_events = 0;
-    c->local[class].unsealed_bytes = 0;
+    b->unsealed[slot] = 0;
+    c->local[slot].unsealed_events = 0;
+    c->local[slot].unsealed_bytes = 0;
     return ERR_OK;
 }
 
 /* Chains a built body (the end of b->bodies, of which `v` is the view) and adds its row. */
-static err_t add_row(merge_core *c, merge_batch *b, unsigned class, const event_view *v)
+static err_t add_row(merge_core *c, merge_batch *b, unsigned slot, const event_view *v)
 {
-    merge_local *l = &c->local[class];
+    merge_local *l = &c->local[slot];
     size_t len = v->body.len, at = b->bodies.len - len;
     if (l->unsealed_events >= SEAL_MAX_EVENTS ||
         (l->unsealed_events > 0 && l->unsealed_bytes + len > SEAL_MAX_BYTES))
-        TRY(seal_class(c, b, class));
+        TRY(seal_slot(c, b, slot));
     append_row *row = &b->rows[b->n];
     *row = (append_row){
-        .feed = own_feed(c, class), .seq = l->seq + 1, .flags = ROW_COUNTS, .prev = l->id};
+        .feed = own_feed(c, slot), .seq = l->seq + 1, .flags = ROW_COUNTS, .prev = l->id};
     chain_next(&row->id, &l->id, row->seq, v->head, v->tail);
     b->parts[b->n].at = at;
     b->parts[b->n].len = len;
@@ -95,7 +116,7 @@ static err_t add_row(merge_core *c, merge_batch *b, unsigned class, const event_
     b->parts[b->n].seal = 0;
     b->n++;
     b->local = true;
-    b->unsealed[class] = b->n;
+    b->unsealed[slot] = b->n;
     b->roster |= merge_is_roster_event(v);
     l->seq = row->seq;
     l->id = row->id;
@@ -105,7 +126,7 @@ static err_t add_row(merge_core *c, merge_batch *b, unsigned class, const event_
 }
 
 /* A reference to this very feed costs one byte as a distance; its chain is linear, so the distance is exact. */
-static err_t take_references(const merge_core *c, unsigned class, const emit_row *in,
+static err_t take_references(const merge_core *c, unsigned slot, const emit_row *in,
                              event_reference *out, size_t *n)
 {
     msg_list list = in->replaces;
@@ -114,8 +135,8 @@ static err_t take_references(const merge_core *c, unsigned class, const emit_row
     while (msg_list_next(&ref_row_desc, &list, &row)) {
         if (*n == REPLACES_MAX)
             return ERR_TOO_LARGE;
-        if (row.feed == own_feed(c, class) && row.seq <= c->local[class].seq)
-            out[(*n)++] = (event_reference){.distance = c->local[class].seq + 1 - row.seq};
+        if (row.feed == own_feed(c, slot) && row.seq <= c->local[slot].seq)
+            out[(*n)++] = (event_reference){.distance = c->local[slot].seq + 1 - row.seq};
         else
             out[(*n)++] = (event_reference){.full = {row.feed, row.seq, row.prefix}};
     }
@@ -123,17 +144,17 @@ static err_t take_references(const merge_core *c, unsigned class, const emit_row
 }
 
 /* "3-1kx7": feed and seq in base 32 plus two random characters, short enough to read aloud. */
-static void make_name(const merge_core *c, unsigned class, uint32_t salt, char out[40])
+static void make_name(const merge_core *c, unsigned slot, uint32_t salt, char out[40])
 {
     char feed[14], seq[14];
-    uint32_t mixed = (salt ^ (uint32_t)c->local[class].seq * 0x9e3779b1u) * 0x85ebca6bu;
-    base32_u64(feed, own_feed(c, class));
-    base32_u64(seq, c->local[class].seq + 1);
+    uint32_t mixed = (salt ^ (uint32_t)c->local[slot].seq * 0x9e3779b1u) * 0x85ebca6bu;
+    base32_u64(feed, own_feed(c, slot));
+    base32_u64(seq, c->local[slot].seq + 1);
     snprintf(out, 40, "%s-%s%c%c", feed, seq, BASE32_ALPHABET[mixed >> 27],
              BASE32_ALPHABET[mixed >> 22 & 31]);
 }
 
-static err_t build(merge_core *c, wall_ms now, uint32_t salt, unsigned class, const emit_row *in,
+static err_t build(merge_core *c, wall_ms now, uint32_t salt, unsigned slot, const emit_row *in,
                    merge_batch *b)
 {
     static const uint8_t nil = 0xc0;
@@ -145,18 +166,18 @@ static err_t build(merge_core *c, wall_ms now, uint32_t salt, unsigned class, co
                       .payload = in->payload.len > 0 ? in->payload : bytes_of(&nil, 1),
                       .attributes = in->attributes,
                       .replaces = refs};
-    TRY(take_references(c, class, in, refs, &f.n_replaces));
+    TRY(take_references(c, slot, in, refs, &f.n_replaces));
     if (f.stream.len == 0) {
-        make_name(c, class, salt, name);
+        make_name(c, slot, salt, name);
         f.stream = bytes_str(name);
     }
     hlc_tick(&c->clock, now, &f.stamp);
     event_view v;
     TRY(event_build_view(&f, &b->bodies, &v));
-    return add_row(c, b, class, &v);
+    return add_row(c, b, slot, &v);
 }
 
-static err_t may_write(const merge_core *c, buf *why)
+err_t merge_may_write(const merge_core *c, buf *why)
 {
     const crypto_signer *k = &c->identity.signer;
     if (!c->loaded) {
@@ -172,7 +193,10 @@ static err_t may_write(const merge_core *c, buf *why)
     if (roster_may(c->roster, c->identity.self, &k->public, ROSTER_MAY_WRITE, 0))
         return ERR_OK;
     buf_add_str(why,
-                me->removed
+                me->removed && c->identity.self == ROSTER_FOUNDER_NUMBER
+                    ? "the founder was replaced and this key with it: what it writes would count "
+                      "nowhere"
+                : me->removed
                     ? "this node was removed from the dataset: what it writes would count nowhere"
                     : "this node is a reader: it may not write");
     return ERR_FORBIDDEN;
@@ -185,9 +209,9 @@ static bool is_reserved(const emit_row *row)
 
 /* What a failed request must not leave behind. The clock may stay advanced. */
 typedef struct {
-    merge_local local[MERGE_CLASSES];
+    merge_local local[MERGE_SLOTS];
     size_t n, n_seals, bytes;
-    uint64_t unsealed[3];
+    uint64_t unsealed[MERGE_SLOTS];
     bool roster;
 } savepoint;
 
@@ -245,7 +269,7 @@ static bool batch_has_room(const merge_batch *b, size_t events, size_t payload_b
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
                       merge_batch *b, size_t *first, buf *why)
 {
-    TRY(may_write(c, why));
+    TRY(merge_may_write(c, why));
     if (in->events.n == 0) {
         buf_add_str(why, "there is nothing to write");
         return ERR_INVALID;
@@ -264,8 +288,8 @@ err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
 err_t merge_core_close(merge_core *c, merge_batch *b, append_request *out)
 {
     if (b->local)
-        for (unsigned k = 0; k < MERGE_CLASSES; k++)
-            TRY(seal_class(c, b, k));
+        for (unsigned k = 0; k < MERGE_SLOTS; k++)
+            TRY(seal_slot(c, b, k));
     for (size_t i = 0; i < b->n; i++) {
         b->rows[i].body = bytes_of(b->bodies.p + b->parts[i].at, b->parts[i].len);
         b->rows[i].seal = b->parts[i].seal ? bytes_of(b->seals[b->parts[i].seal - 1].b, SEAL_BYTES)
@@ -281,7 +305,7 @@ err_t merge_core_close(merge_core *c, merge_batch *b, append_request *out)
 
 /* ---- the roster's own events ---- */
 
-static err_t emit_roster(merge_core *c, wall_ms now, const char *kind, bytes payload,
+static err_t emit_roster(merge_core *c, wall_ms now, unsigned slot, const char *kind, bytes payload,
                          merge_batch *b)
 {
     emit_row row = {.category = bytes_str(ROSTER_CATEGORY),
@@ -289,20 +313,20 @@ static err_t emit_roster(merge_core *c, wall_ms now, const char *kind, bytes pay
                     .kind = bytes_str(kind),
                     .payload = payload};
     savepoint s = save(c, b);
-    err_t e = build(c, now, 0, CLASS_ROUTINE, &row, b);
+    err_t e = build(c, now, 0, slot, &row, b);
     if (e != ERR_OK)
         restore(c, b, &s);
     return e;
 }
 
-static err_t write_roster(merge_core *c, wall_ms now, const char *kind, const roster_event *ev,
-                          merge_batch *b)
+err_t merge_write_roster(merge_core *c, wall_ms now, unsigned slot, const char *kind,
+                         const roster_event *ev, merge_batch *b)
 {
     buf payload;
     buf_init(&payload, EVENT_MAX_BYTES);
     err_t e = roster_event_write(ev, &payload);
     if (e == ERR_OK)
-        e = emit_roster(c, now, kind, buf_view(&payload), b);
+        e = emit_roster(c, now, slot, kind, buf_view(&payload), b);
     buf_release(&payload);
     return e;
 }
@@ -316,17 +340,13 @@ static const roster_member *member_by_key(const merge_core *c, const member_key 
     return NULL;
 }
 
-static err_t choose_number(const merge_core *c, const member_add_request *in, member_no *number,
-                           buf *why)
+static err_t choose_number(const merge_core *c, const merge_hand *h, const member_add_request *in,
+                           member_no *number, buf *why)
 {
-    const crypto_signer *k = &c->identity.signer;
-    *number =
-        in->number != 0 ? in->number : roster_free_number(c->roster, c->identity.self, &k->public);
-    if (*number != 0 &&
-        roster_may(c->roster, c->identity.self, &k->public, ROSTER_MAY_ADD, *number))
+    *number = in->number != 0 ? in->number : roster_free_number(c->roster, h->number, h->key);
+    if (*number != 0 && roster_may(c->roster, h->number, h->key, ROSTER_MAY_ADD, *number))
         return ERR_OK;
-    buf_add_str(why, *number == 0 &&
-                             roster_may(c->roster, c->identity.self, &k->public, ROSTER_MAY_ADD, 0)
+    buf_add_str(why, *number == 0 && roster_may(c->roster, h->number, h->key, ROSTER_MAY_ADD, 0)
                          ? "all the member numbers granted to this coordinator are used: ask the "
                            "founder for more"
                          : "only the founder and coordinators may add members");
@@ -336,13 +356,14 @@ static err_t choose_number(const merge_core *c, const member_add_request *in, me
 err_t merge_core_member_add(merge_core *c, wall_ms now, const member_add_request *in,
                             merge_batch *b, member_no *number, buf *why)
 {
-    TRY(may_write(c, why));
+    merge_hand h;
+    TRY(merge_take_hand(c, &h, why));
     const roster_member *known = member_by_key(c, &in->key);
     if (known != NULL && !known->removed && !known->orphaned) {
         *number = known->number;
         return ERR_EXISTS;
     }
-    TRY(choose_number(c, in, number, why));
+    TRY(choose_number(c, &h, in, number, why));
     roster_event ev = {.kind = ROSTER_EV_ADD,
                        .number = *number,
                        .role = (roster_role)in->role,
@@ -351,15 +372,14 @@ err_t merge_core_member_add(merge_core *c, wall_ms now, const member_add_request
                        .transport = in->transport,
                        .name = in->name};
     if (ev.role == ROSTER_ROLE_COORDINATOR) {
-        if (!roster_may(c->roster, c->identity.self, &c->identity.signer.public, ROSTER_MAY_GRANT,
-                        0)) {
+        if (!roster_may(c->roster, h.number, h.key, ROSTER_MAY_GRANT, 0)) {
             buf_add_str(why, "only the founder may add coordinators");
             return ERR_FORBIDDEN;
         }
         ev.lo = in->grant_from != 0 ? in->grant_from : roster_free_range(c->roster, 100);
         ev.hi = in->grant_from != 0 ? in->grant_to : (uint16_t)(ev.lo + 99);
     }
-    err_t e = write_roster(c, now, ROSTER_KIND_ADD, &ev, b);
+    err_t e = merge_write_roster(c, now, h.slot, ROSTER_KIND_ADD, &ev, b);
     if (e != ERR_OK && why->len == 0)
         buf_add_str(why, err_text(e));
     return e;
@@ -388,7 +408,8 @@ static size_t list_heads(const merge_core *c, member_no number, roster_lists_roo
 err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, merge_batch *b,
                                buf *why)
 {
-    TRY(may_write(c, why));
+    merge_hand h;
+    TRY(merge_take_hand(c, &h, why));
     const roster_member *m = roster_member_of(c->roster, number);
     if (m == NULL) {
         buf_addf(why, "there is no member %u here: see cairn member ls", number);
@@ -398,8 +419,7 @@ err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, mer
         buf_addf(why, "%s was removed already", m->name);
         return ERR_EXISTS;
     }
-    if (!roster_may(c->roster, c->identity.self, &c->identity.signer.public, ROSTER_MAY_REMOVE,
-                    number)) {
+    if (!roster_may(c->roster, h.number, h.key, ROSTER_MAY_REMOVE, number)) {
         buf_add_str(why, "only the founder may remove members, and not himself");
         return ERR_FORBIDDEN;
     }
@@ -409,7 +429,7 @@ err_t merge_core_member_remove(merge_core *c, wall_ms now, member_no number, mer
     roster_event ev = {
         .kind = ROSTER_EV_REMOVE, .number = number, .heads = room->heads, .forks = room->forks};
     ev.n_heads = list_heads(c, number, room, &ev.n_forks);
-    err_t e = write_roster(c, now, ROSTER_KIND_REMOVE, &ev, b);
+    err_t e = merge_write_roster(c, now, h.slot, ROSTER_KIND_REMOVE, &ev, b);
     free(room);
     if (e != ERR_OK)
         buf_add_str(why, err_text(e));

@@ -74,20 +74,33 @@ static void see_event(void *ctx, uint32_t index, const event_id *id, const event
         .stamp = v->stamp, .opaque = v->opaque, .roster = !v->opaque && merge_is_roster_event(v)};
 }
 
-/* Chain and seals under the first key that fits; the error of the last one that does not. */
+/* The header of a run from seq 1 on names the key by its id(0). */
+static bool begins_by(const judging *j, const member_key *key)
+{
+    event_id start;
+    chain_start(&start, &j->c->identity.dataset, j->run.feed, key);
+    if (!event_id_eq(&start, &j->run.previous) && j->run.feed == ROSTER_FOUNDER_FEED)
+        chain_start_genesis(&start, key);
+    return event_id_eq(&start, &j->run.previous);
+}
+
+/* Chain and seals under the first key that fits; the error of the last one that does not. A chain of none of the keys
+ * known for the number is a stranger's, as far as is known now. */
 static err_t check_chain(judging *j, const merge_tip *tip)
 {
     member_key keys[MERGE_KEYS_MAX];
     size_t n = candidate_keys(j, tip, keys);
     err_t e = ERR_NOT_MEMBER;
+    bool known = false;
     for (size_t i = 0; i < n; i++) {
         j->author = keys[i];
         e = run_check(&j->run, &j->c->identity.dataset, &keys[i],
                       j->run.first_seq > 1 ? &j->run.previous : NULL, see_event, j, &j->verdict);
         if (e == ERR_OK || j->verdict.sealed > 0)
             return e;
+        known |= begins_by(j, &keys[i]);
     }
-    return e;
+    return j->run.first_seq == 1 && !known ? ERR_NOT_MEMBER : e;
 }
 
 /* How much of the run is held already: its first *n events. */
@@ -224,13 +237,15 @@ static err_t advance_tip(judging *j, merge_tip *tip)
     return ERR_OK;
 }
 
-/* Events of our own feed that we never wrote: another copy of this node is or was about. */
+/* Events of our own feed that we never wrote: another copy of this node is or was about, or another key has our number.
+ * Where two write, distances would not tell whose events they count. */
 static void notice_own(judging *j)
 {
     merge_core *c = j->c;
     if (!is_genesis(j) && feed_member(j->run.feed) == c->identity.self &&
-        (feed_incarnation(j->run.feed) & 0xfffcu) == c->incarnation &&
-        memcmp(j->author.b, c->identity.signer.public.b, sizeof j->author.b) == 0)
+        (feed_incarnation(j->run.feed) & 0xfffcu) == c->incarnation)
+        c->overtaken = true;
+    if (merge_core_founder(c) != NULL && j->run.feed == merge_core_founder_feed(c))
         c->overtaken = true;
 }
 

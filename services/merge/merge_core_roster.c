@@ -133,14 +133,15 @@ static err_t revise_tip(merge_core *c, const merge_feed *f, const merge_tip *t)
     return r.e;
 }
 
-/* True when a verdict of this feed may differ from what the store says. */
+/* True when a verdict of this feed may differ from what the store says: its frontier entries end where its verdicts do.
+ * After a load nothing else tells that events count again which did not. */
 static bool recut(merge_core *c, merge_feed *f)
 {
     bool differs = false;
     for (uint32_t i = 0; i < f->n; i++) {
         merge_tip *t = &f->tips[i];
         uint64_t cut = roster_cut(c->roster, f->feed, &t->author, t->seq, &t->id, NULL);
-        differs |= cut != t->cut || t->sealed_seq > cut || (t->sealed_seq < cut && cut < t->seq);
+        differs |= cut != t->cut || cut != t->sealed_seq;
         t->cut = cut;
     }
     return differs;
@@ -216,7 +217,7 @@ static bool has_come_back(const merge_core *c, const merge_feed *f, const append
 {
     for (uint32_t i = 0; i < f->n; i++)
         if (f->tips[i].seq >= row->seq &&
-            memcmp(f->tips[i].author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0)
+            memcmp(f->tips[i].author.b, merge_local_author(c, row->feed)->b, MEMBER_KEY_BYTES) == 0)
             return true;
     return false;
 }
@@ -234,7 +235,7 @@ static err_t note_local(merge_core *c, const append_row *row)
         t = merge_tip_add(f);
         if (t == NULL)
             return ERR_NO_MEMORY;
-        t->author = c->identity.signer.public;
+        t->author = *merge_local_author(c, row->feed);
     }
     t->seq = t->cut = row->seq;
     t->id = row->id;
@@ -262,7 +263,7 @@ static err_t fold_row_of(merge_core *c, const merge_batch *b, const append_row *
         !merge_is_roster_event(&v))
         return ERR_OK;
     return merge_roster_fold(c, row->feed, row->seq, &row->id,
-                             b->local ? &c->identity.signer.public : &b->author, &v);
+                             b->local ? merge_local_author(c, row->feed) : &b->author, &v);
 }
 
 static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
@@ -301,7 +302,8 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
     for (size_t i = 0; i < b->n; i++)
         if (!same_chain_goes_on(b, i))
             merge_kept_arrived(c, b->rows[i].feed, b->rows[i].seq);
-    if (b->roster && !b->local && b->rows[0].feed == ROSTER_FOUNDER_FEED && b->rows[0].seq == 1)
+    if (b->roster && !b->local &&
+        memcmp(b->rows[0].id.b, c->identity.dataset.b, EVENT_ID_BYTES) == 0)
         merge_local_reset(c); /* the founder's own feed goes on after genesis */
     merge_front_changed(c);
     return merge_roster_apply(c);

@@ -6,9 +6,11 @@
 #include "proto/event.h"
 #include "proto/row.h"
 
-#define MEND_WANTS_MAX   256u
-#define MERGE_CLASSES    3u
-#define MERGE_KEYS_MAX   8u  /* chains under one number that are told apart */
+#define MEND_WANTS_MAX 256u
+#define MERGE_CLASSES  3u
+#define MERGE_FOUNDER  MERGE_CLASSES /* the slot of the chain by the founder's key beside the own */
+#define MERGE_KEYS_MAX                                                                             \
+    64u /* chains under one number that are told apart: two more with each change of founder */
 #define MERGE_PLACES_MAX 64u /* events at one (feed, seq) */
 
 /* One tip of a feed. (seq, id) includes what is still on its way to the disk, (sealed_seq, sealed_id) does not. */
@@ -72,7 +74,7 @@ struct merge_core {
     bool loaded, overtaken;
     err_t asked; /* first failed question about chains: the roster's questions cannot return it */
     uint16_t incarnation;
-    merge_local local[MERGE_CLASSES];
+    merge_local local[MERGE_SLOTS];
     merge_feed *feeds; /* sorted by feed */
     size_t n_feeds, cap_feeds;
     pending_run pending;
@@ -124,8 +126,28 @@ err_t merge_roster_apply(merge_core *c) CAIRN_CHECK;
 err_t merge_refresh_sealed(merge_core *c) CAIRN_CHECK;
 bool merge_is_roster_event(const event_view *v);
 
+/* Tips of a feed by one key: two are a fork. */
+uint32_t merge_tips_by(const merge_feed *f, const member_key *author);
+
 /* merge_core_emit.c */
-void merge_local_reset(merge_core *c); /* local heads = committed tips */
+void merge_local_reset(merge_core *c); /* local heads of the member's own feeds = committed tips */
+void merge_slot_reset(merge_core *c, unsigned slot);
+/* By whose key a chain of this node's is. */
+const member_key *merge_local_author(const merge_core *c, feed_id feed);
+/* Loaded, enrolled and neither reader nor removed; else words. */
+err_t merge_may_write(const merge_core *c, buf *why) CAIRN_CHECK;
+err_t merge_write_roster(merge_core *c, wall_ms now, unsigned slot, const char *kind,
+                         const roster_event *ev, merge_batch *b) CAIRN_CHECK;
+
+/* merge_core_founder.c */
+/* The chain by which this node may change the roster: the founder's if it holds that key, else its own. That chain is
+ * written only when nothing is in flight: it goes on from its committed tip. */
+typedef struct {
+    unsigned slot;
+    member_no number;
+    const member_key *key;
+} merge_hand;
+err_t merge_take_hand(merge_core *c, merge_hand *out, buf *why) CAIRN_CHECK;
 
 /* merge_core_kept.c */
 void merge_keep(merge_core *c, feed_id feed, uint64_t first_seq, const event_id *previous,

@@ -120,8 +120,11 @@ static void answer(merge_service *m, const flight *f, const waiter *w, const app
     case WAIT_ADD:
         service_reply(m->s, &w->call, &(member_add_reply){.number = w->number});
         break;
-    case WAIT_REMOVE:
+    case WAIT_OK:
         service_reply(m->s, &w->call, &(ok_reply){0});
+        break;
+    case WAIT_REPLACE:
+        service_reply(m->s, &w->call, &(founder_replace_reply){0});
         break;
     case WAIT_NOBODY:
         break;
@@ -368,6 +371,15 @@ void merge_exclusive(merge_service *m, const service_call *call, const void *msg
     service_fail(m->s, call, ERR_NO_MEMORY, NULL);
 }
 
+/* It may have brought the heir's key. */
+static void free_held(held *h)
+{
+    if (h->body.p != NULL)
+        crypto_wipe(h->body.p, h->body.len);
+    buf_release(&h->body);
+    free(h);
+}
+
 static held *take_held(merge_service *m)
 {
     held *h = m->first_held;
@@ -385,8 +397,8 @@ static void run_held(merge_service *m)
         merge_run_exclusive(m, &h->call, msg);
     else
         service_fail(m->s, &h->call, ERR_BUG, NULL);
-    buf_release(&h->body);
-    free(h);
+    crypto_wipe(msg, sizeof msg);
+    free_held(h);
 }
 
 /* These must see everything before them committed; the others only must not overtake a change of the roster. */
@@ -450,11 +462,8 @@ void merge_turn(service *s, void *self)
 
 void merge_flights_free(merge_service *m)
 {
-    while (m->first_held != NULL) {
-        held *h = take_held(m);
-        buf_release(&h->body);
-        free(h);
-    }
+    while (m->first_held != NULL)
+        free_held(take_held(m));
     if (m->open != NULL) {
         dismiss(m, m->open, NULL, ERR_STOPPING, err_text(ERR_STOPPING));
         merge_flight_recycle(m, m->open);

@@ -3,6 +3,7 @@
 #include "pure/chain.h"
 #include "pure/run.h"
 #include "shell/clock.h"
+#include "shell/log.h"
 
 #include <stdio.h>
 
@@ -36,6 +37,34 @@ static err_t read_key(const cairn_home *home, crypto_signer *out, buf *why)
     return e;
 }
 
+/* A node without its founder's keys is a member like others, so a damaged file does not keep it from its work. */
+static err_t read_founder(const cairn_home *home, merge_identity *out, buf *why)
+{
+    char path[HOME_PATH_MAX];
+    uint8_t seed[MEMBER_SEED_BYTES];
+    buf file;
+    home_path(home, path, "merge/founder.key");
+    buf_init(&file, MERGE_FOUNDER_KEYS * CRYPTO_STORED_BYTES);
+    err_t e = home_read_file(path, &file);
+    size_t at = 0;
+    for (; e == ERR_OK && at + CRYPTO_STORED_BYTES <= file.len; at += CRYPTO_STORED_BYTES) {
+        e = crypto_seed_load(seed, file.p + at);
+        if (e == ERR_OK)
+            crypto_signer_from_seed(&out->founder[out->n_founder++], seed);
+    }
+    if (e == ERR_CHECKSUM || e == ERR_TOO_LARGE || (e == ERR_OK && at != file.len))
+        log_error(
+            "%s is damaged: restore it from a backup; until then this node is not the founder's",
+            path);
+    else if (e != ERR_OK && e != ERR_NOT_FOUND)
+        return complain(why, e, path);
+    crypto_wipe(seed, sizeof seed);
+    if (file.p != NULL)
+        crypto_wipe(file.p, file.len);
+    buf_release(&file);
+    return ERR_OK;
+}
+
 static err_t read_identity(const cairn_home *home, merge_identity *out, buf *why)
 {
     char path[HOME_PATH_MAX];
@@ -67,6 +96,7 @@ err_t merge_identity_load(const cairn_home *home, merge_identity *out, buf *why)
     *out = (merge_identity){.dataset = home->dataset};
     buf_init(&out->genesis, RUN_MAX_BYTES);
     TRY(read_key(home, &out->signer, why));
+    TRY(read_founder(home, out, why));
     TRY(read_identity(home, out, why));
     home_path(home, path, "merge/genesis");
     err_t e = home_read_file(path, &out->genesis);
@@ -77,6 +107,7 @@ void merge_identity_release(merge_identity *id)
 {
     buf_release(&id->genesis);
     crypto_wipe(&id->signer, sizeof id->signer);
+    crypto_wipe(id->founder, sizeof id->founder);
 }
 
 static err_t make_dir(const cairn_home *home, buf *why)
@@ -93,6 +124,38 @@ static err_t write_below(const cairn_home *home, const char *name, bytes content
     home_path(home, path, name);
     err_t e = home_write_file(path, content);
     return e == ERR_OK ? e : complain(why, e, path);
+}
+
+static void put_seed(buf *file, const uint8_t seed[MEMBER_SEED_BYTES])
+{
+    uint8_t stored[CRYPTO_STORED_BYTES];
+    crypto_seed_store(stored, seed);
+    (void)buf_add(file, stored, sizeof stored);
+    crypto_wipe(stored, sizeof stored);
+}
+
+err_t merge_identity_make_founder(const cairn_home *home, const crypto_signer *in_force,
+                                  crypto_signer *out, buf *why)
+{
+    uint8_t seed[MEMBER_SEED_BYTES];
+    buf file;
+    buf_init(&file, MERGE_FOUNDER_KEYS * CRYPTO_STORED_BYTES);
+    if (in_force != NULL) {
+        crypto_signer_seed(seed, in_force);
+        put_seed(&file, seed);
+    }
+    random_fill(seed, sizeof seed);
+    put_seed(&file, seed);
+    err_t e = file.err;
+    if (e == ERR_OK)
+        e = write_below(home, "merge/founder.key", buf_view(&file), why);
+    if (e == ERR_OK)
+        crypto_signer_from_seed(out, seed);
+    crypto_wipe(seed, sizeof seed);
+    if (file.p != NULL)
+        crypto_wipe(file.p, file.cap);
+    buf_release(&file);
+    return e;
 }
 
 static err_t make_signer(const cairn_home *home, crypto_signer *out, buf *why)

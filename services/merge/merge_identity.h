@@ -1,5 +1,6 @@
 /* The files below HOME/merge that say who this node is: member.key (seed and checksum), identity (number and name),
- * genesis (a run with the founder's first event). */
+ * genesis (a run with the founder's first event); founder.key on a machine where the heir key was used (seed and checksum
+ * of the founder's key in force, if any, then of the newest). */
 #ifndef CAIRN_MERGE_IDENTITY_H
 #define CAIRN_MERGE_IDENTITY_H
 
@@ -13,6 +14,10 @@ void merge_identity_release(merge_identity *id);
 
 /* Makes member.key unless it is there; its public half into `key`. */
 err_t merge_identity_make_key(const cairn_home *home, member_key *key, buf *why) CAIRN_CHECK;
+/* Makes a successor's key and writes it to founder.key, behind the one that is in force now (NULL: none). It means nothing
+ * until a founder.replace names it. */
+err_t merge_identity_make_founder(const cairn_home *home, const crypto_signer *in_force,
+                                  crypto_signer *out, buf *why) CAIRN_CHECK;
 /* Founds a dataset: key, heir, genesis, identity, HOME/dataset. The heir's seed is given back once and kept nowhere.
  * ERR_EXISTS when there is a dataset already. */
 err_t merge_identity_found(const cairn_home *home, const char *title, const char *name,

@@ -16,7 +16,7 @@ enum {
     COUNT_FAILED
 };
 
-typedef enum { WAIT_EMIT, WAIT_INGEST, WAIT_ADD, WAIT_REMOVE, WAIT_NOBODY } wait_kind;
+typedef enum { WAIT_EMIT, WAIT_INGEST, WAIT_ADD, WAIT_OK, WAIT_REPLACE, WAIT_NOBODY } wait_kind;
 
 /* Who waits for a batch, and what to tell it. */
 typedef struct waiter {
@@ -103,7 +103,13 @@ void merge_launch_for(merge_service *m, flight *f, const service_call *call, wai
 /* merge_members.c */
 void merge_change_members(merge_service *m, const service_call *call, const void *msg);
 
+/* merge_heir.c */
+void merge_on_heir(service *s, void *self, const service_call *call, const void *msg);
+void merge_replace_founder(merge_service *m, const service_call *call, const void *msg);
+
 /* dispatch.c */
+bool merge_not_ready(merge_service *m, const service_call *call); /* then it has answered */
+void merge_fail(merge_service *m, const service_call *call, err_t e, const buf *why);
 /* Has the store name its damaged rows, so that peers are asked for them. */
 void merge_ask_damage(merge_service *m);
 extern const service_def merge_def;

@@ -141,7 +141,7 @@ static void make_genesis(merge_identity *id)
                        .title = bytes_str("test")};
     transport_of(1, &ev.transport);
     crypto_signer heir;
-    merge_node_key(999, &heir);
+    merge_node_key(MERGE_NODE_HEIR, &heir);
     ev.heir = heir.public;
     MUST(roster_event_write(&ev, &payload));
     event_fields f = {.stamp = {1767225700000, 0},
@@ -300,6 +300,78 @@ void merge_node_remove(merge_node *n, member_no number)
     MUST(merge_core_member_remove(n->core, (wall_ms){n->now_ms}, number, &n->batch, &why));
     commit_batch(n);
     buf_release(&why);
+}
+
+err_t merge_node_readd(merge_node *n, member_no number)
+{
+    buf why;
+    buf_init(&why, 512);
+    err_t e = merge_core_member_readd(n->core, (wall_ms){n->now_ms}, number, &n->batch, &why);
+    if (e == ERR_OK)
+        commit_batch(n);
+    buf_release(&why);
+    return e;
+}
+
+/* Requests reach the core decoded. */
+static void recode(const msg_desc *desc, const void *msg, buf *room, void *out)
+{
+    buf_init(room, MESSAGE_MAX_BYTES);
+    MUST(msg_encode(desc, msg, room));
+    MUST(msg_decode(desc, buf_view(room), out, NULL));
+}
+
+void merge_node_heads(merge_node *n, member_no heir, heir_limit_row limit, heir_head_row rows[16],
+                      heir_reply *out)
+{
+    crypto_signer key;
+    heir_request req = {.limits = MSG_LIST_OF(&limit, limit.feed != 0 ? 1 : 0)};
+    buf room, why;
+    buf_init(&why, 512);
+    merge_node_key(heir, &key);
+    req.key = key.public;
+    recode(&heir_request_desc, &req, &room, &req);
+    MUST(merge_core_heir(n->core, &req, rows, 16, out, &why));
+    buf_release(&room);
+    buf_release(&why);
+}
+
+err_t merge_node_replace(merge_node *n, member_no heir, member_no successor, member_no next_heir,
+                         heir_limit_row limit)
+{
+    crypto_signer key, next;
+    uint8_t seed[MEMBER_SEED_BYTES];
+    heir_head_row shown[16];
+    frontier_row heads[16];
+    heir_reply reply;
+    buf room, why;
+    size_t kept = 0;
+    merge_node_heads(n, heir, limit, shown, &reply);
+    for (size_t i = 0; i < reply.heads.n; i++)
+        if (shown[i].seq > 0)
+            heads[kept++] =
+                (frontier_row){.feed = shown[i].feed, .seq = shown[i].seq, .id = shown[i].id};
+    merge_node_key(heir, &key);
+    crypto_signer_seed(seed, &key);
+    merge_node_key(next_heir, &next);
+    merge_node_key(successor, &key);
+    founder_replace_request req = {.seed = bytes_of(seed, sizeof seed),
+                                   .heir = next.public,
+                                   .heads = MSG_LIST_OF(heads, kept)};
+    buf_init(&why, 512);
+    recode(&founder_replace_request_desc, &req, &room, &req);
+    err_t e = merge_core_may_replace(n->core, &req, &why);
+    if (e == ERR_OK) {
+        merge_core_hold_founder(n->core, &key);
+        n->identity.founder[0] = key;
+        n->identity.n_founder = 1;
+        MUST(merge_core_founder_replace(n->core, (wall_ms){n->now_ms}, &req, &key.public, &n->batch,
+                                        &why));
+        commit_batch(n);
+    }
+    buf_release(&room);
+    buf_release(&why);
+    return e;
 }
 
 /* ---- runs ---- */

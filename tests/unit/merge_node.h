@@ -33,6 +33,15 @@ err_t merge_node_try_emit(merge_node *n, const char *category, const char *strea
                           const char *kind);
 void merge_node_add(merge_node *n, member_no number, roster_role role);
 void merge_node_remove(merge_node *n, member_no number);
+err_t merge_node_readd(merge_node *n, member_no number);
+/* The number of genesis' heir's key. */
+#define MERGE_NODE_HEIR 999u
+/* What a replacement by that heir would keep, at most up to limit.seq of limit.feed (0: all). */
+void merge_node_heads(merge_node *n, member_no heir, heir_limit_row limit, heir_head_row rows[16],
+                      heir_reply *out);
+/* The founder is replaced by a key held at `n`; all that merge_node_heads shows is kept. Keys by numbers. */
+err_t merge_node_replace(merge_node *n, member_no heir, member_no successor, member_no next_heir,
+                         heir_limit_row limit);
 /* Offers a run; what became of it in *out. */
 void merge_node_ingest(merge_node *n, bytes run, ingest_reply *out);
 /* The run of `feed` after `after_seq` that leads to the tip (any tip when it has one). NULL-length when there is none. */
