@@ -37,7 +37,8 @@ static void on_beacon(gossip_shell *g, const beacon *b, const struct sockaddr_in
 {
     char host[INET_ADDRSTRLEN], address[ADDRESS_MAX_BYTES + 1];
     member_no owner = key_belongs_to(g, &b->transport);
-    if (owner == 0 || owner != b->member || b->nonce == g->nonce || link_exists(g, &b->transport))
+    if (owner == 0 || !key_may_be(owner, b->member) || b->nonce == g->nonce ||
+        link_exists(g, &b->transport))
         return;
     if (inet_ntop(AF_INET, &from->sin_addr, host, sizeof host) == NULL)
         return;

@@ -38,11 +38,13 @@ bool gossip_may_ask(const gossip_blame *b, mono_ms now)
     return b == NULL || now.ms >= b->quiet_until_ms;
 }
 
-bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, mono_ms now)
+bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, const event_id *tip, mono_ms now)
 {
-    for (size_t i = 0; b != NULL && i < b->n; i++)
-        if (b->grudges[i].feed == feed)
-            return now.ms >= b->grudges[i].until_ms;
+    for (size_t i = 0; b != NULL && i < b->n; i++) {
+        const gossip_grudge *g = &b->grudges[i];
+        if (g->feed == feed && now.ms < g->until_ms && (!g->roster || event_id_eq(&g->tip, tip)))
+            return false;
+    }
     return true;
 }
 
@@ -70,28 +72,33 @@ static void drop_expired(gossip_blame *b, mono_ms now)
             i++;
 }
 
-static gossip_grudge *grudge_of(gossip_blame *b, feed_id feed, mono_ms now)
+static gossip_grudge *grudge_of(gossip_blame *b, const frontier_entry *tip, bool roster,
+                                mono_ms now)
 {
-    for (size_t i = 0; i < b->n; i++)
-        if (b->grudges[i].feed == feed)
-            return &b->grudges[i];
+    for (size_t i = 0; i < b->n; i++) {
+        gossip_grudge *g = &b->grudges[i];
+        if (g->feed == tip->feed && g->roster == roster &&
+            (!roster || event_id_eq(&g->tip, &tip->id)))
+            return g;
+    }
     drop_expired(b, now);
     if (b->n == GOSSIP_GRUDGES_MAX)
         return NULL;
-    b->grudges[b->n] = (gossip_grudge){.feed = feed};
+    b->grudges[b->n] = (gossip_grudge){.feed = tip->feed, .tip = tip->id, .roster = roster};
     return &b->grudges[b->n++];
 }
 
-void gossip_blame_feed(gossip_core *c, member_no member, feed_id feed, err_t why, mono_ms now)
+void gossip_blame_feed(gossip_core *c, member_no member, const frontier_entry *tip, err_t why,
+                       mono_ms now)
 {
     gossip_blame *b = known(c, member);
-    gossip_grudge *g = b != NULL ? grudge_of(b, feed, now) : NULL;
+    bool roster = why == ERR_NOT_MEMBER || why == ERR_REMOVED;
+    gossip_grudge *g = b != NULL ? grudge_of(b, tip, roster, now) : NULL;
     if (b != NULL && g == NULL)
         gossip_blame_member(c, member, now); /* too many feeds of its are in vain */
     if (g == NULL)
         return;
     g->until_ms = now.ms + pause_ms(g->strikes++);
-    g->roster = why == ERR_NOT_MEMBER || why == ERR_REMOVED;
     gossip_replan_at(c, g->until_ms);
 }
 
@@ -101,11 +108,11 @@ void gossip_praise(gossip_core *c, member_no member, feed_id feed)
     if (b == NULL)
         return;
     b->strikes = 0;
-    for (size_t i = 0; i < b->n; i++)
-        if (b->grudges[i].feed == feed) {
+    for (size_t i = 0; i < b->n;)
+        if (b->grudges[i].feed == feed)
             b->grudges[i] = b->grudges[--b->n];
-            return;
-        }
+        else
+            i++;
 }
 
 void gossip_pardon_roster(gossip_core *c)

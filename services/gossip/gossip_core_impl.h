@@ -25,6 +25,8 @@ typedef struct {
 
 typedef struct {
     feed_id feed;
+    event_id
+        tip; /* with `roster` only: another chain of the feed may have an author who is known */
     uint64_t until_ms;
     uint32_t strikes;
     bool roster; /* refused for the author's membership: a change of the roster forgives it */
@@ -155,8 +157,9 @@ void gossip_recv_want(gossip_core *c, gossip_link *l, const peer_want *m);
 /* ---- gossip_core_blame.c ---- */
 gossip_blame *gossip_blame_of(gossip_core *c, member_no member);
 bool gossip_may_ask(const gossip_blame *b, mono_ms now);
-bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, mono_ms now);
-void gossip_blame_feed(gossip_core *c, member_no member, feed_id feed, err_t why, mono_ms now);
+bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, const event_id *tip, mono_ms now);
+void gossip_blame_feed(gossip_core *c, member_no member, const frontier_entry *tip, err_t why,
+                       mono_ms now);
 void gossip_blame_member(gossip_core *c, member_no member, mono_ms now);
 void gossip_praise(gossip_core *c, member_no member, feed_id feed);
 void gossip_pardon_roster(gossip_core *c);

@@ -15,6 +15,7 @@
 #include "gossip/gossip_core.h"
 #include "gossip/invite_core.h"
 #include "gossip/zap.h"
+#include "pure/roster_event.h"
 #include "shell/clock.h"
 #include "shell/service.h"
 
@@ -184,6 +185,12 @@ const member_entry *member_by_number(const gossip_shell *g, member_no number);
 /* Number of who may connect with this key: a live member, this node's own clone, or, until the roster is known,
  * somebody introduced. 0: nobody. */
 member_no key_belongs_to(const gossip_shell *g, const transport_key *key);
+/* Does the key's owner say his own number? A successor whose own number was cut off is let in as the founder and says it
+ * all the same. */
+static inline bool key_may_be(member_no owner, member_no says)
+{
+    return owner == says || owner == ROSTER_FOUNDER_NUMBER;
+}
 
 /* ---- links.c ---- */
 /* Opens a link to a member known to be at `address`. NULL (and words in *error of the dial row) when it cannot. */

@@ -276,9 +276,9 @@ static void remember(gossip_shell *g, const lan_link *l, uint16_t port, const ch
 static void greeted(gossip_shell *g, lan_link *l, const peer_hello *m, const char *from)
 {
     member_no owner = key_belongs_to(g, &l->key);
-    if (m->member != owner || (same_key(&l->key, &g->public) && m->nonce == g->nonce)) {
-        link_bye(g, l, ERR_NOT_MEMBER,
-                 m->member != owner ? "that key is another member's" : "this is yourself");
+    bool other = !key_may_be(owner, m->member);
+    if (other || (same_key(&l->key, &g->public) && m->nonce == g->nonce)) {
+        link_bye(g, l, ERR_NOT_MEMBER, other ? "that key is another member's" : "this is yourself");
         return;
     }
     l->member = owner;

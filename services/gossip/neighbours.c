@@ -209,9 +209,11 @@ void neighbours_rung(void *self, uint64_t head)
 
 /* ---- the roster ---- */
 
+/* A successor's machine has its key twice, as a member and as the founder: it is spoken of by its own number while that
+ * is in force. */
 const member_entry *member_by_key(const gossip_shell *g, const transport_key *key)
 {
-    for (size_t i = 0; i < g->n_members; i++)
+    for (size_t i = g->n_members; i-- > 0;)
         if (memcmp(g->members[i].transport.b, key->b, sizeof key->b) == 0)
             return &g->members[i];
     return NULL;
@@ -286,13 +288,15 @@ static void tell_core(gossip_shell *g, mono_ms now)
 static void take_self(gossip_shell *g, const members_reply *m)
 {
     const member_entry *own = member_by_number(g, m->self);
+    if (own == NULL && m->founder)
+        own = member_by_key(g, &g->public);
     if (g->self != m->self)
         service_wake(g->s, clock_mono()); /* now others can be greeted */
     g->self = m->self;
     put_text(g->title, sizeof g->title, m->title);
     if (own == NULL)
         return;
-    g->role = own->role;
+    g->role = m->founder ? 0 : own->role;
     g->wrong_key = memcmp(own->transport.b, g->public.b, sizeof g->public.b) != 0;
     snprintf(g->name, sizeof g->name, "%s", own->name);
     if (!g->roster_known)
