@@ -346,63 +346,13 @@ void follow_step(follow *f, follow_phase next)
     }
 }
 
-/* ---- one stream, the roster, forked feeds ---- */
+/* ---- one stream, forked feeds ---- */
 
 void follow_read_stream(follow *f, bytes category, bytes stream, ask_taken *take, const ask *like)
 {
     read_stream_request req = {
         .category = category, .stream = stream, .from = like->from, .max = STREAM_PAGE};
     FOLLOW_ASK(f, read_stream, &req, take, like);
-}
-
-static err_t fold_members(follow *f)
-{
-    people_event *events = calloc((size_t)f->kept.n + 1, sizeof *events);
-    size_t n = 0;
-    if (events == NULL)
-        return ERR_NO_MEMORY;
-    for (uint32_t i = 0; i < f->kept.n; i++) {
-        const held_row *h = &f->kept.at[i];
-        if (h->understood && (h->row.flags & ROW_COUNTS) != 0 && !h->view.erased)
-            events[n++] = (people_event){h->row.feed,   h->row.seq,   h->row.id,
-                                         h->view.stamp, h->view.kind, h->view.payload};
-    }
-    err_t e = people_fold(f->people, events, n);
-    free(events);
-    kept_clear(&f->kept);
-    return e;
-}
-
-static void take_members(follow *f, ask *a, const void *reply)
-{
-    const rows_reply *r = reply;
-    msg_list rows = r->rows;
-    held_row h;
-    err_t e = ERR_OK;
-    uint64_t from = a->from;
-    if (!follow_same_epoch(f, r->epoch))
-        return;
-    for (; e == ERR_OK && held_next(&rows, &h); from++)
-        e = kept_add(&f->kept, &h);
-    if (e == ERR_OK && from > a->from && from < r->head) {
-        follow_read_stream(f, bytes_str(ROSTER_CATEGORY), bytes_str(ROSTER_STREAM), take_members,
-                           &(ask){.from = from});
-        return;
-    }
-    if (e == ERR_OK)
-        e = fold_members(f);
-    if (e != ERR_OK)
-        follow_trouble(f, e);
-    else
-        f->then(f);
-}
-
-void follow_read_members(follow *f, void (*then)(follow *f))
-{
-    kept_clear(&f->kept);
-    f->then = then;
-    follow_read_stream(f, bytes_str(ROSTER_CATEGORY), bytes_str(ROSTER_STREAM), take_members,
-                       &(ask){0});
 }
 
 static void load_next(follow *f);

@@ -1,5 +1,5 @@
-/* Inside of follow: shared by follow.c (phases, questions to the store), follow_build.c (the walk over a whole store)
- * and follow_batch.c (rows by offset). */
+/* Inside of follow: shared by follow.c (phases, questions to the store), follow_members.c (the roster), follow_build.c (the
+ * walk over a whole store) and follow_batch.c (rows by offset). */
 #ifndef CAIRN_FOLLOW_IMPL_H
 #define CAIRN_FOLLOW_IMPL_H
 
@@ -110,10 +110,12 @@ bool follow_same_epoch(follow *f, uint64_t epoch);
 
 /* Asks for rows of one stream from like->from on. */
 void follow_read_stream(follow *f, bytes category, bytes stream, ask_taken *take, const ask *like);
-/* Reads the roster, then calls `then`. */
-void follow_read_members(follow *f, void (*then)(follow *f));
 /* Loads the feeds that forked, one after the other, then calls `then`. */
 void follow_load_forks(follow *f, void (*then)(follow *f));
+
+/* ---- follow_members.c ---- */
+/* Reads the roster, then calls `then`. */
+void follow_read_members(follow *f, void (*then)(follow *f));
 
 /* ---- follow_build.c ---- */
 void follow_scan(follow *f);

@@ -1,9 +1,22 @@
 #include "projection/people.h"
 
+#include "proto/row.h"
+#include "pure/chain.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#define AUTHORS_MAX 16u
+#define AUTHORS_MAX 64u
+
+/* The first event of a chain of number 1. */
+typedef struct root {
+    struct root *next;
+    feed_id feed;
+    event_id id;
+    uint8_t flags;
+    size_t len;
+    uint8_t body[];
+} root;
 
 struct people {
     dataset_id dataset;
@@ -11,6 +24,8 @@ struct people {
     roster *roster;
     uint64_t void_mark;
     roster_lists_room *room;
+    root *roots;
+    member_key founder; /* named by genesis */
 };
 
 people *people_new(const dataset_id *dataset, uint64_t seed)
@@ -35,14 +50,82 @@ void people_free(people **at)
         return;
     if (p->roster != NULL)
         roster_free(&p->roster);
+    people_forget_roots(p);
     free(p->room);
     free(p);
 }
 
 /* ---- filling ---- */
 
+void people_forget_roots(people *p)
+{
+    while (p->roots != NULL) {
+        root *r = p->roots;
+        p->roots = r->next;
+        free(r);
+    }
+}
+
+err_t people_root(people *p, const stored_row *row)
+{
+    root *r = malloc(sizeof *r + row->body.len);
+    if (r == NULL)
+        return ERR_NO_MEMORY;
+    *r = (root){p->roots, row->feed, row->id, row->flags, row->body.len};
+    memcpy(r->body, row->body.p, row->body.len);
+    p->roots = r;
+    return ERR_OK;
+}
+
+/* The chain that begins with this event is by this key: its id says so. */
+static bool is_root_of(const people *p, const root *r, const member_key *key)
+{
+    event_view v;
+    event_id id;
+    bytes body = bytes_of(r->body, r->len);
+    err_t e = r->flags & ROW_ERASED ? event_parse_erased(body, &v) : event_parse(body, &v);
+    if (e != ERR_OK)
+        return false;
+    if (memcmp(r->id.b, p->dataset.b, sizeof r->id.b) == 0)
+        chain_start_genesis(&id, key);
+    else
+        chain_start(&id, &p->dataset, r->feed, key);
+    chain_next_event(&id, &id, 1, &v);
+    return event_id_eq(&id, &r->id);
+}
+
+/* May the event lie on the chain that begins there? An heir writes founder.replace and nothing else. */
+static bool may_begin(const people *p, const root *r, const people_event *e, bool replaces,
+                      const member_key *key)
+{
+    if (r->feed != e->feed || (e->seq == 1 && !event_id_eq(&r->id, &e->id)))
+        return false;
+    return roster_is_heir(p->roster, key) == replaces && is_root_of(p, r, key);
+}
+
+static bool has_roots(const people *p, feed_id feed)
+{
+    for (const root *r = p->roots; r != NULL; r = r->next)
+        if (r->feed == feed)
+            return true;
+    return false;
+}
+
+static bool author_by_root(const people *p, const people_event *e, bool replaces,
+                           const member_key *keys, size_t n, member_key *out)
+{
+    for (const root *r = p->roots; r != NULL; r = r->next)
+        for (size_t i = 0; i < n; i++)
+            if (may_begin(p, r, e, replaces, &keys[i])) {
+                *out = keys[i];
+                return true;
+            }
+    return false;
+}
+
 /* Which key made the chain of this event? Rows do not say, and verifying the chain is merge's work. Genesis names its
- * own; a founder.replace is an heir's; else it is one of the keys known for the feed, nearly always the only one. */
+ * own; number 1's chains are told by their roots; else it is one of the keys known for the feed, nearly always the only
+ * one. */
 static bool author_of(people *p, const people_event *e, member_key *out)
 {
     member_key keys[AUTHORS_MAX];
@@ -53,16 +136,16 @@ static bool author_of(people *p, const people_event *e, member_key *out)
     if (kind == ROSTER_EV_GENESIS) {
         if (roster_event_read(kind, e->payload, p->room, &content) != ERR_OK)
             return false;
-        *out = content.key;
+        *out = p->founder = content.key;
         return true;
     }
-    size_t n = roster_author(p->roster, e->feed, keys, AUTHORS_MAX), found = 0;
-    for (size_t i = n < AUTHORS_MAX ? n : AUTHORS_MAX; i-- > 0;)
-        if (found == 0 || roster_is_heir(p->roster, &keys[i]) == (kind == ROSTER_EV_REPLACE)) {
-            *out = keys[i];
-            found++;
-        }
-    return found > 0;
+    size_t n = roster_author(p->roster, e->feed, keys, AUTHORS_MAX);
+    n = n < AUTHORS_MAX ? n : AUTHORS_MAX;
+    if (has_roots(p, e->feed))
+        return author_by_root(p, e, kind == ROSTER_EV_REPLACE, keys, n, out);
+    if (n > 0)
+        *out = keys[0];
+    return n > 0;
 }
 
 static bool voids_references(people *p, const people_event *e)
@@ -121,6 +204,15 @@ err_t people_fold(people *p, const people_event *events, size_t n)
 
 /* ---- asking ---- */
 
+/* Of several keys under one number the first one is who is meant; of founders the one of genesis: successors write records
+ * under their own numbers. */
+static const roster_member *shown_as(const people *p, member_no number)
+{
+    const roster_member *first =
+        number == ROSTER_FOUNDER_NUMBER ? roster_find(p->roster, number, &p->founder) : NULL;
+    return first != NULL ? first : roster_member_of(p->roster, number);
+}
+
 err_t people_store(const people *p, view_db *db)
 {
     size_t n = roster_members(p->roster);
@@ -130,8 +222,8 @@ err_t people_store(const people *p, view_db *db)
     size_t k = 0;
     for (size_t i = 0; i < n && e == ERR_OK; i++) {
         const roster_member *m = roster_at(p->roster, i);
-        if (m != roster_member_of(p->roster, m->number))
-            continue; /* a second key under one number: the first one is who is meant */
+        if (m != shown_as(p, m->number))
+            continue;
         if (m->name[0] != '\0')
             memcpy(names[k], m->name, sizeof names[k]);
         else

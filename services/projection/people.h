@@ -13,6 +13,12 @@ typedef struct people people;
 people *people_new(const dataset_id *dataset, uint64_t seed);
 void people_free(people **p);
 
+#define PEOPLE_ROOTS_MAX 256u
+
+/* An event at seq 1 of a feed of number 1: there several keys may have chains. Copied; told before people_fold. */
+err_t people_root(people *p, const stored_row *row) CAIRN_CHECK;
+void people_forget_roots(people *p);
+
 /* One counting event of the stream cairn/members. Everything is copied. */
 typedef struct {
     feed_id feed;
