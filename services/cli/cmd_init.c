@@ -2,6 +2,8 @@
 #include "cli/cmd.h"
 #include "cli/node.h"
 #include "cli/run_program.h"
+#include "pure/crypto.h"
+#include "pure/paper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,17 +32,22 @@ bool cmd_make_transport_key(const node *n, char hex[65])
     return ok;
 }
 
-/* The heir key in groups of four, as it is to be written on paper. */
 static void print_heir(const char *heir)
 {
+    uint8_t seed[MEMBER_SEED_BYTES];
+    char text[PAPER_TEXT_BYTES];
+    if (!hex_decode(seed, sizeof seed, heir, 2 * sizeof seed))
+        return;
+    paper_write(text, seed);
     fputs("\nHeir key, shown only now. Write it on paper and keep it away from this machine: "
           "whoever has it can take\n"
-          "over the dataset when this machine is lost or stolen.\n\n    ",
+          "over the dataset when this machine is lost or stolen (cairn heir use). cairn heir check "
+          "tells whether it was\nwritten down right.\n\n    ",
           stderr);
-    for (size_t i = 0; heir[i] != '\0'; i++)
-        fprintf(stdout, "%s%c", i > 0 && i % 4 == 0 ? " " : "", heir[i]);
-    fputs("\n\n", stdout);
+    printf("%s\n\n", text);
     fflush(stdout);
+    crypto_wipe(seed, sizeof seed);
+    crypto_wipe(text, sizeof text);
 }
 
 static void print_backup_hint(const node *n)
@@ -74,6 +81,7 @@ static int found_dataset(const cmdline *c, node *n)
             "Founded the dataset \"%s\" in %s; this node is its member 1, %s.\nIts id is %s.\n",
             title, n->home.path, name, dataset);
     print_heir(heir);
+    crypto_wipe(heir, sizeof heir);
     print_backup_hint(n);
     return 0;
 }

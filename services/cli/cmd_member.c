@@ -1,4 +1,4 @@
-/* invite, member ls, member remove. */
+/* invite, member ls, member remove, member readd. */
 #include "cli/cmd.h"
 #include "cli/out.h"
 #include "pure/roster_event.h"
@@ -137,11 +137,25 @@ static uint64_t heard_of(node *n, member_no number)
     peers_reply reply;
     peer_row p;
     uint64_t heard = 0;
-    if (node_try_peers(n, 2000, &(peers_request){0}, &reply) == ERR_OK)
+    if (node_peek_peers(n, 2000, &(peers_request){0}, &reply))
         while (msg_list_next(&peer_row_desc, &reply.peers, &p))
             if (p.member == number && p.heard_ms > heard)
                 heard = p.heard_ms;
     return heard;
+}
+
+/* A successor's machine is there twice: as a member, and as the founder with the same transport key. */
+static bool is_own(const members_reply *r, const member_row *m)
+{
+    msg_list list = r->members;
+    member_row own;
+    if (m->number == r->self)
+        return true;
+    while (m->number == 1 && r->founder && msg_list_next(&member_row_desc, &list, &own))
+        if (own.number == r->self &&
+            memcmp(own.transport.b, m->transport.b, sizeof own.transport.b) == 0)
+            return true;
+    return false;
 }
 
 static void member_json(buf *json, const member_row *m, uint64_t heard, bool self)
@@ -173,6 +187,21 @@ static void member_cells(out_table *t, const member_row *m, uint64_t heard, bool
                                            state_word(m), events, last, self ? "-" : ago, NULL});
 }
 
+static void print_hints(unsigned founders, unsigned orphans, bool founder)
+{
+    if (founders > 1)
+        fputs("There are several founders: people used copies of one heir key without hearing of "
+              "each "
+              "other. What all of\nthem kept of the one before is kept, and each may do what a "
+              "founder "
+              "may.\n",
+              stderr);
+    if (orphans > 0)
+        fprintf(stderr,
+                "Orphaned members lost whoever had added them; %s: cairn member readd --all\n",
+                founder ? "to add them again" : "the founder can add them again");
+}
+
 int cmd_member_ls(const cmdline *c)
 {
     static const char *const columns[] = {">NO",     "NAME",       "ROLE",       "STATE",
@@ -187,16 +216,22 @@ int cmd_member_ls(const cmdline *c)
         node_close(&n);
         return 1;
     }
+    unsigned orphans = 0, founders = 0;
+    msg_list rows = reply.members;
     buf_init(&json, 65536);
     out_table *t = cmdline_has(c, "json") ? NULL : out_table_new(columns);
-    while (msg_list_next(&member_row_desc, &reply.members, &m)) {
+    while (msg_list_next(&member_row_desc, &rows, &m)) {
         uint64_t heard = heard_of(&n, m.number);
+        orphans += m.state == 2;
+        founders += m.number == 1 && m.state == 0;
         if (t == NULL)
-            member_json(&json, &m, heard, m.number == reply.self);
+            member_json(&json, &m, heard, is_own(&reply, &m));
         else
-            member_cells(t, &m, heard, m.number == reply.self, clock_wall().ms);
+            member_cells(t, &m, heard, is_own(&reply, &m), clock_wall().ms);
     }
     out_table_print(t);
+    if (t != NULL && !cmdline_has(c, "quiet"))
+        print_hints(founders, orphans, reply.founder);
     buf_release(&json);
     node_close(&n);
     return 0;
@@ -245,6 +280,58 @@ int cmd_member_remove(const cmdline *c)
                     "counts "
                     "nowhere. Nodes hear of it when they meet.\n",
                     number);
+    }
+    node_close(&n);
+    return status;
+}
+
+/* ---- member readd ---- */
+
+static bool readd(node *n, member_no number, bool quiet)
+{
+    member_readd_request req = {.number = number};
+    if (node_ask_member_readd(n, &req, NULL) != ERR_OK)
+        return false;
+    if (!quiet)
+        fprintf(stderr, "Member %u belongs again.\n", number);
+    return true;
+}
+
+/* The numbers first: each answer ends the life of the one before. */
+static int readd_all(node *n, bool quiet)
+{
+    members_reply reply;
+    member_row m;
+    size_t count = 0;
+    int status = 0;
+    if (node_ask_members(n, &(members_request){0}, &reply) != ERR_OK)
+        return 1;
+    member_no *orphans = calloc(reply.members.n + 1, sizeof *orphans);
+    while (orphans != NULL && msg_list_next(&member_row_desc, &reply.members, &m))
+        if (m.state == 2)
+            orphans[count++] = m.number;
+    for (size_t i = 0; i < count; i++)
+        status |= !readd(n, orphans[i], quiet);
+    if (count == 0 && !quiet)
+        fputs("Nobody lost whoever had added them.\n", stderr);
+    free(orphans);
+    return status;
+}
+
+int cmd_member_readd(const cmdline *c)
+{
+    node n;
+    int status = 0;
+    bool all = cmdline_has(c, "all"), quiet = cmdline_has(c, "quiet");
+    if (all == (cmdline_arg_count(c) > 0))
+        return cmdline_usage(c, "member readd needs names, or --all");
+    if (!node_open(&n, cmdline_get(c, "home"), true))
+        return 1;
+    if (all)
+        status = readd_all(&n, quiet);
+    for (size_t i = 0; i < cmdline_arg_count(c); i++) {
+        member_no number = find_member(&n, cmdline_arg(c, i));
+        status |= number == 0 || !readd(&n, number, quiet);
     }
     node_close(&n);
     return status;

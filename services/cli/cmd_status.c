@@ -220,6 +220,8 @@ static void print_json(state *s)
     out_u64(&s->json, "conflicts", s->conflicts);
     out_u64(&s->json, "incarnation", s->merge ? s->status.incarnation : 0);
     out_bool(&s->json, "removed", s->merge && s->status.removed);
+    out_bool(&s->json, "founder", s->merge && s->status.founder);
+    out_u64(&s->json, "orphans", s->merge ? s->status.orphans : 0);
     out_bool(&s->json, "clock_unsure", s->merge && s->status.clock_unsure);
     out_u64(&s->json, "forks", s->merge ? s->status.forks.n : 0);
     out_u64(&s->json, "damaged", s->store ? s->hello.damaged : 0);
@@ -237,6 +239,8 @@ static void print_node(state *s)
     bool known = node_peek_frontier(&s->n, ASK_MS, &(frontier_request){0}, &f);
     printf("%s  \"%s\"  member %u", s->merge ? s->node_name : "(merge does not answer)", s->title,
            s->merge ? s->status.self : 0);
+    if (s->merge && s->status.founder && s->status.self != 1)
+        printf(", acting for the founder");
     if (known)
         printf("  %llu events", (unsigned long long)f.events);
     if (s->view_known)
@@ -246,6 +250,11 @@ static void print_node(state *s)
     printf("\n");
     if (s->merge && s->status.removed)
         printf("! this node was removed from the dataset: what it writes counts nowhere\n");
+    if (s->merge && s->status.orphans > 0)
+        printf("! %u member%s lost whoever had added %s: cairn member readd --all%s\n",
+               s->status.orphans, s->status.orphans > 1 ? "s" : "",
+               s->status.orphans > 1 ? "them" : "it",
+               s->status.founder ? "" : ", at the founder's");
     if (s->merge && s->status.clock_unsure)
         printf("! the clock of this machine is not set: times of new events are unsure\n");
     if (s->merge && s->status.forks.n > 0)

@@ -193,6 +193,10 @@ void doctor_member(doctor *d)
         doctor_say(d, DOCTOR_OK, "member", NULL, "member %u, %.*s, of \"%.*s\"", s.self,
                    (int)s.node.len, (const char *)s.node.p, (int)s.title.len,
                    (const char *)s.title.p);
+    if (s.orphans > 0)
+        doctor_say(d, DOCTOR_WARN, "member", "cairn member readd --all",
+                   "%u member%s lost whoever had added %s", s.orphans, s.orphans > 1 ? "s" : "",
+                   s.orphans > 1 ? "them" : "it");
     if (s.forks.n > 0)
         doctor_say(d, DOCTOR_WARN, "member", "cairn member ls",
                    "%u feed%s forked: a copied or stolen key", s.forks.n,

@@ -48,6 +48,19 @@ static const cmdline_option invite_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option readd_options[] = {
+    {"all", 0, OPT_PLAIN, NULL, NULL, "every member that lost whoever had added it", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option heir_use_options[] = {
+    {"heads", 0, OPT_LIST, "FEED:SEQ", NULL,
+     "keep that feed only so far (default: all that this node holds); 0 keeps nothing", 0, 0,
+     false},
+    {"yes", 'y', OPT_PLAIN, NULL, NULL, "do not ask whether to go on", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_option join_options[] = {
     {"name", 0, OPT_NAME, "NODE", NULL, "what this machine calls itself (default: its host name)",
      0, NAME_MAX_BYTES, false},
@@ -190,6 +203,47 @@ static const cmdline_row rows[] = {
      .args = "NAME",
      .doc = "shut a lost machine out, everywhere",
      .run = cmd_member_remove},
+    {.name = "member readd",
+     .group = "Members",
+     .args = "[NAME…]",
+     .doc = "add a member again that lost whoever had added it",
+     .about =
+         "A member is orphaned when its coordinator is removed, or when a founder is replaced who "
+         "had "
+         "added it later than what is kept. It comes back with its number, key, name and role.",
+     .options = readd_options,
+     .run = cmd_member_readd},
+    {.name = "heir check",
+     .group = "Members",
+     .args = "[FILE]",
+     .doc = "is this the heir key of this dataset? writes nothing",
+     .about = "The key is typed at the terminal, which does not show it, or read from FILE (- "
+              "reads standard "
+              "input). The exit code is 1 for no.",
+     .run = cmd_heir_check},
+    {.name = "heir use",
+     .group = "Members",
+     .args = "[FILE]",
+     .doc = "replace a founder whose machine is lost or stolen: this node takes over",
+     .about =
+         "Needs the heir key that init printed, typed at the terminal, which does not show it, or "
+         "read from "
+         "FILE (- reads standard input). Shown is how much of each feed of the old founder is "
+         "kept; the rest, "
+         "and all that it writes from now on, counts nowhere, whoever hears what first. Members "
+         "that it had "
+         "added later than that are orphaned: member readd.\n\n"
+         "A new founder's key is made and stays on this machine (merge/founder.key), beside the "
+         "member's own: "
+         "here, invite, member remove and member readd act for the founder from now on; what "
+         "people write goes "
+         "on under this node's own name. A new heir key is printed once. Destroy the old paper.\n\n"
+         "When two people use copies of one key without hearing of each other, both become "
+         "founders, and what "
+         "both kept is kept.",
+     .examples = "cairn heir use\ncairn heir use --heads 1:120 --heads 65537:0 --yes - < key.txt",
+     .options = heir_use_options,
+     .run = cmd_heir_use},
     {.name = "create",
      .group = "Records",
      .args = "FORM [FIELD=VALUE…]",

@@ -14,6 +14,9 @@
     ROW(merge, members, MERGE_CLNT_MS)                                                             \
     ROW(merge, member_add, MERGE_CLNT_ADD_MS)                                                      \
     ROW(merge, member_remove, MERGE_CLNT_MS)                                                       \
+    ROW(merge, member_readd, MERGE_CLNT_MS)                                                        \
+    ROW(merge, heir, MERGE_CLNT_MS)                                                                \
+    ROW(merge, founder_replace, MERGE_CLNT_WRITE_MS)                                               \
     ROW(merge, frontier, MERGE_CLNT_MS)                                                            \
     ROW(merge, refusals, MERGE_CLNT_MS)                                                            \
     ROW(merge, merge_status, MERGE_CLNT_MS)
