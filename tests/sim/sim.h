@@ -7,6 +7,7 @@
  *   sim_gossip.c  what the gossip service does around its core
  *   sim_view.c    an incremental view of the records, and a fresh one to compare it with
  *   sim_write.c   people with stale screens
+ *   sim_heir.c    the founder is lost, and somebody has the heir's key
  *   sim_liar.c    a member who lies
  *   sim_oracle.c  every event there ever was, and what the rules say about them, worked out naively
  *   sim_check.c   the invariants
@@ -30,6 +31,7 @@
 #define SIM_STREAMS  192
 #define SIM_LINKS    4096
 #define SIM_FLIGHTS  3
+#define SIM_PAPERS   8
 #define SIM_FORMS    24 /* screens that people have open at one moment */
 #define SIM_ROW_REFS REPLACES_MAX
 #define SIM_BUILT_MS 1780000000000ull
@@ -83,6 +85,12 @@ extern const char *const sim_invariant_names[INV_COUNT];
     X(COORDINATED, "a coordinator added a member")                                                 \
     X(ORPHANED, "a member lost whoever had added it")                                              \
     X(READDED, "an orphaned member was added again")                                               \
+    X(REPLACED, "the founder was replaced by his heir's key")                                      \
+    X(REPLACED_AGAIN, "a successor was replaced")                                                  \
+    X(REPLACED_TWICE, "two people used one heir's key")                                            \
+    X(REPLACED_SHORT, "a replacement kept less than it could")                                     \
+    X(SUCCESSOR, "a successor changed the roster")                                                 \
+    X(LATE_FOUNDER, "a replaced founder's events came after his replacement")                      \
     X(STALE, "an edit was made on a stale screen")                                                 \
     X(CONFLICT, "two values lived beside each other")                                              \
     X(RESOLVED, "an edit named several values")                                                    \
@@ -147,7 +155,7 @@ typedef struct {
 } sim_form;
 
 /* ---- a node ---- */
-typedef enum { JOB_EMIT, JOB_INGEST, JOB_ROSTER } sim_job;
+typedef enum { JOB_EMIT, JOB_INGEST, JOB_ROSTER, JOB_HEIR } sim_job;
 
 typedef struct {
     merge_batch batch;
@@ -229,14 +237,23 @@ typedef struct {
     uint32_t steps;
     uint64_t latency_ms;
     bool lossy; /* links that lose, double and reorder; else ordered and whole, as TCP */
-    bool liar, clones, rollbacks, restores, removals, clocks, disks, real_crypto;
+    bool liar, clones, rollbacks, restores, removals, clocks, disks, real_crypto, heirs;
     unsigned hot; /* records that everybody edits */
 } sim_options;
+
+/* An heir's key on paper. Copies of it may lie with several people. */
+typedef struct {
+    uint8_t seed[MEMBER_SEED_BYTES];
+    member_key key;
+    uint32_t used; /* times */
+} sim_paper;
 
 typedef struct sim_task sim_task;
 
 struct sim_world {
     sim_options opt;
+    sim_paper paper[SIM_PAPERS];
+    uint32_t n_papers;
     prop_rng rng;
     bool verbose;
     sim_invariant failed;
@@ -344,6 +361,11 @@ bool sim_merge_emit(sim_world *w, int i, const sim_form *forms, uint32_t n);
 bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t tag);
 bool sim_merge_add(sim_world *w, int i, const member_add_request *in, member_no *number);
 bool sim_merge_remove(sim_world *w, int i, member_no number);
+bool sim_merge_readd(sim_world *w, int i, member_no number);
+/* The heir of that paper replaces the founder by `successor`, held at node i; `next` is the next heir. */
+bool sim_merge_replace(sim_world *w, int i, const sim_paper *paper, const crypto_signer *successor,
+                       const member_key *next);
+
 void sim_merge_commit(sim_world *w, int i);
 void sim_merge_turn(sim_world *w, int i);
 void sim_flights_drop(sim_node *n);
@@ -366,6 +388,19 @@ void sim_view_check(sim_world *w, int i);
 /* sim_write.c */
 void sim_open_form(sim_world *w, int i);
 void sim_send_form(sim_world *w, int i, uint32_t slot);
+
+/* sim_heir.c */
+/* A new heir's key on paper. */
+sim_paper *sim_heir_paper(sim_world *w);
+/* Somebody who has one uses it on some member's machine. */
+void sim_heir_act(sim_world *w);
+/* The node that holds the key of the founder of now, as far as any does. */
+int sim_heir_founder(const sim_world *w);
+/* Node i is given the heirs' chains as they lie at the founder's node, on a stick: he who was shut out before he became
+ * the founder is let in by nobody who has not heard of it. */
+void sim_heir_stick(sim_world *w, int founder, int i);
+/* `at` takes `who` for a member of now, or for a founder. */
+bool sim_belongs(const sim_node *at, const sim_node *who);
 
 /* sim_liar.c */
 void sim_liar_act(sim_world *w);

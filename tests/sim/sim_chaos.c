@@ -6,6 +6,7 @@
 
 #define HEAL_MAX_MS  (3 * 3600 * 1000ull)
 #define HEAL_STEP_MS 10000u
+#define STRANGER_MS  600000u
 
 /* ---- options ---- */
 
@@ -28,6 +29,7 @@ sim_options sim_options_of(uint64_t seed)
     o.disks = prop_below(&r, 3) == 0;
     o.hot = 1 + (unsigned)prop_below(&r, 6);
     o.real_crypto = seed % 50 == 7;
+    o.heirs = prop_below(&r, 3) == 0;
     return o;
 }
 
@@ -41,12 +43,12 @@ sim_options sim_options_hard(uint64_t seed)
 
 void sim_options_print(const sim_options *o)
 {
-    printf("seed %llu: %d nodes, %u steps, latency %llu ms, %u hot records%s%s%s%s%s%s%s%s%s\n",
+    printf("seed %llu: %d nodes, %u steps, latency %llu ms, %u hot records%s%s%s%s%s%s%s%s%s%s\n",
            (unsigned long long)o->seed, o->nodes, o->steps, (unsigned long long)o->latency_ms,
            o->hot, o->lossy ? ", lossy" : "", o->liar ? ", liar" : "", o->clones ? ", clones" : "",
            o->rollbacks ? ", rollbacks" : "", o->restores ? ", restores" : "",
            o->removals ? ", removals" : "", o->clocks ? ", clocks" : "", o->disks ? ", disks" : "",
-           o->real_crypto ? ", Ed25519" : "");
+           o->heirs ? ", heirs" : "", o->real_crypto ? ", Ed25519" : "");
 }
 
 /* ---- the beginning ---- */
@@ -67,7 +69,10 @@ static void found(sim_world *w)
                        .has_transport = true,
                        .name = bytes_str("base"),
                        .title = bytes_str("a survey")};
-    memset(ev.heir.b, 7, sizeof ev.heir.b);
+    if (w->opt.heirs)
+        ev.heir = sim_heir_paper(w)->key;
+    else
+        memset(ev.heir.b, 7, sizeof ev.heir.b);
     buf_init(&payload, EVENT_MAX_BYTES);
     buf_init(&body, EVENT_MAX_BYTES);
     err_t e = roster_event_write(&ev, &payload);
@@ -118,8 +123,9 @@ static void enrol(sim_world *w, int a, int b, roster_role role)
         return; /* it did not get through; another time */
     n->identity.self = number;
     n->role = role;
-    n->added_by = by->identity.self;
-    w->recut[number] |= w->recut[n->added_by];
+    n->added_by = merge_core_is_founder(by->merge) ? ROSTER_FOUNDER_NUMBER : by->identity.self;
+    w->recut[number] |=
+        n->added_by == ROSTER_FOUNDER_NUMBER ? a == 0 && w->recut[1] : w->recut[n->added_by];
     if (n->enrolled)
         return;
     n->enrolled = true;
@@ -257,6 +263,9 @@ static void mark_forkable(sim_world *w, int i)
     store_hello_reply hello;
     if (w->node[i].alive && store_hello(w->node[i].store, &hello) == ERR_OK)
         sim_forkable(w, w->node[i].identity.self, hello.incarnation);
+    if (w->node[i].alive && w->node[i].identity.n_founder > 0)
+        sim_forkable(w, ROSTER_FOUNDER_NUMBER,
+                     feed_incarnation(merge_core_founder_feed(w->node[i].merge)));
 }
 
 /* Back to the backup: noticed (another file), or not; or the database is gone altogether. */
@@ -305,6 +314,8 @@ static void do_clone(sim_world *w)
     sim_node_prepare(w, j);
     c->identity.signer = n->identity.signer;
     c->identity.self = n->identity.self;
+    memcpy(c->identity.founder, n->identity.founder, sizeof c->identity.founder);
+    c->identity.n_founder = n->identity.n_founder;
     c->role = n->role;
     c->added_by = n->added_by;
     c->enrolled = true;
@@ -317,11 +328,11 @@ static void do_clone(sim_world *w)
 
 static void do_remove(sim_world *w)
 {
-    int i = some_node(w, true);
-    if (i <= 0 || !w->opt.removals || !sim_node_ready(&w->node[0]) || sim_below(w, 3) != 0)
+    int i = some_node(w, true), by = sim_heir_founder(w);
+    if (i <= 0 || !w->opt.removals || !sim_node_ready(&w->node[by]) || sim_below(w, 3) != 0)
         return;
-    if (sim_merge_remove(w, 0, w->node[i].identity.self)) {
-        sim_say(w, "node 0 removes member %u", w->node[i].identity.self);
+    if (sim_merge_remove(w, by, w->node[i].identity.self)) {
+        sim_say(w, "node %d removes member %u", by, w->node[i].identity.self);
         sim_once(w, ST_REMOVED);
         for (int k = 0; k < SIM_NODES; k++)
             if (w->node[k].added_by == w->node[i].identity.self || k == i)
@@ -335,7 +346,8 @@ static void do_add(sim_world *w)
     while (j < SIM_NODES && w->node[j].exists && w->node[j].enrolled)
         j++;
     if (by >= 0 && j < w->opt.nodes + 2 && j < SIM_NODES &&
-        w->node[by].role <= ROSTER_ROLE_COORDINATOR && !w->node[by].liar)
+        (w->node[by].role <= ROSTER_ROLE_COORDINATOR || merge_core_is_founder(w->node[by].merge)) &&
+        !w->node[by].liar)
         enrol(w, by, j, ROSTER_ROLE_FIELD);
 }
 
@@ -390,9 +402,9 @@ static void begin(sim_world *w)
 
 /* ---- the heal ---- */
 
-/* Whoever was added behind the founder's back by a removed coordinator is a stranger to him: he adds some of them
- * again, number and key as they were, and gives up the others. */
-static void add_again(sim_world *w, sim_node *n)
+/* Whoever was added behind the founder's back by a removed coordinator or a replaced founder is a stranger to him: he
+ * adds some of them again, number and key as they were, and gives up the others. */
+static void add_again(sim_world *w, int by, sim_node *n, bool known)
 {
     member_no number = n->identity.self;
     member_add_request in = {.name = bytes_str("again"),
@@ -401,31 +413,40 @@ static void add_again(sim_world *w, sim_node *n)
                              .number = number};
     memcpy(in.transport.b, in.key.b, sizeof in.transport.b);
     n->lost = true;
-    if (n->gave_up || (n->gave_up = sim_chance(w, 3)) || !sim_merge_add(w, 0, &in, &number))
+    if (n->gave_up || (n->gave_up = sim_chance(w, 3)) ||
+        !(known ? sim_merge_readd(w, by, number) : sim_merge_add(w, by, &in, &number)))
         return;
     sim_once(w, ST_READDED);
     w->recut[number] = true;
     n->lost = false;
 }
 
-static void forget_lost(sim_world *w)
+/* Its add counts for nobody but itself, so nobody will ever tell the founder of it. */
+static bool is_stranger(const sim_world *w, const roster *r, const sim_node *n)
 {
-    const roster *r = merge_core_roster(w->node[0].merge);
-    for (int i = 1; i < SIM_NODES; i++) {
+    const roster_member *by = roster_member_of(r, n->added_by);
+    if (n->added_by == ROSTER_FOUNDER_NUMBER)
+        return sim_heir_founder(w) != 0 && w->now_ms > w->heal_ms + STRANGER_MS;
+    return by != NULL && (by->removed || by->orphaned);
+}
+
+static void forget_lost(sim_world *w, int founder)
+{
+    const roster *r = merge_core_roster(w->node[founder].merge);
+    for (int i = 0; i < SIM_NODES; i++) {
         sim_node *n = &w->node[i];
-        if (!n->enrolled)
+        if (!n->enrolled || i == founder)
             continue;
         const roster_member *m = roster_find(r, n->identity.self, &n->identity.signer.public);
-        const roster_member *by = roster_member_of(r, n->added_by);
-        n->lost = m != NULL && m->removed;
-        if (by == NULL || !by->removed || (m != NULL && !m->orphaned))
+        n->lost = m != NULL && m->removed && !sim_belongs(&w->node[founder], n);
+        if (n->lost || (m != NULL ? !m->orphaned : i == 0 || !is_stranger(w, r, n)))
             continue;
         sim_once(w, ST_ORPHANED);
-        add_again(w, n);
+        add_again(w, founder, n, m != NULL);
     }
 }
 
-static void keep_linked(sim_world *w)
+static void keep_linked(sim_world *w, int founder)
 {
     int before = -1;
     for (int i = 0; i < SIM_NODES; i++) {
@@ -440,12 +461,12 @@ static void keep_linked(sim_world *w)
         if (n->lost)
             continue;
         if (n->liar) { /* goes on lying at the edge */
-            (void)sim_connect(w, i, 0);
+            (void)sim_connect(w, i, founder);
             continue;
         }
-        if (i > 0 && !sim_connect(w, i, 0))
-            (void)sim_connect(w, 0, i);
-        if (before > 0 && !sim_connect(w, i, before))
+        if (i != founder && !sim_connect(w, i, founder) && !sim_connect(w, founder, i))
+            sim_heir_stick(w, founder, i);
+        if (before >= 0 && before != founder && !sim_connect(w, i, before))
             (void)sim_connect(w, before, i);
         before = i;
         sim_merge_turn(w, i);
@@ -466,9 +487,10 @@ static void heal(sim_world *w)
                      (unsigned long long)(HEAL_MAX_MS / 60000));
             return;
         }
-        keep_linked(w);
-        if (sim_node_ready(&w->node[0]) && w->node[0].n_flights == 0)
-            forget_lost(w);
+        int founder = sim_heir_founder(w);
+        keep_linked(w, founder);
+        if (sim_node_ready(&w->node[founder]) && w->node[founder].n_flights == 0)
+            forget_lost(w, founder);
         sim_run(w, w->now_ms + HEAL_STEP_MS);
         stable = sim_converged(w) ? stable + 1 : 0;
     }
@@ -481,6 +503,8 @@ bool sim_history(sim_world *w)
     begin(w);
     for (w->step = 0; w->step < w->opt.steps && w->failed == INV_NONE; w->step++) {
         act(w);
+        if (w->opt.heirs && sim_chance(w, 40))
+            sim_heir_act(w);
         uint64_t gap = sim_below(w, 40);
         sim_run(w, w->now_ms + sim_below(w, gap == 0 ? 7200000 : gap < 6 ? 60000 : 2000));
     }

@@ -94,8 +94,8 @@ static void cut_removed(sim_world *w, int i)
         if (!l->up || (l->a != i && l->b != i))
             continue;
         const sim_node *peer = &w->node[l->a == i ? l->b : l->a];
-        const roster_member *m = roster_member_of(r, peer->identity.self);
-        if (m != NULL && (m->removed || m->orphaned))
+        if (roster_find(r, peer->identity.self, &peer->identity.signer.public) != NULL &&
+            !sim_belongs(&w->node[i], peer))
             sim_disconnect(w, l->id);
     }
 }

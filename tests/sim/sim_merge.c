@@ -246,7 +246,8 @@ static bool roster_done(sim_world *w, int i, sim_flight *f, err_t e)
 {
     if (e == ERR_OK)
         return launch(w, i, f);
-    if (e != ERR_FORBIDDEN && e != ERR_NOT_READY && e != ERR_EXISTS && e != ERR_NOT_FOUND)
+    if (e != ERR_FORBIDDEN && e != ERR_NOT_READY && e != ERR_EXISTS && e != ERR_NOT_FOUND &&
+        e != ERR_USED)
         sim_fail(w, INV_MACHINE, "node %d: roster: %s", i, err_name(e));
     return false;
 }
@@ -274,6 +275,75 @@ bool sim_merge_remove(sim_world *w, int i, member_no number)
     buf_init(&why, ERROR_TEXT_MAX_BYTES);
     err_t e = merge_core_member_remove(n->merge, sim_clock(w, n), number, &f->batch, &why);
     buf_release(&why);
+    return roster_done(w, i, f, e);
+}
+
+bool sim_merge_readd(sim_world *w, int i, member_no number)
+{
+    sim_node *n = &w->node[i];
+    buf why;
+    if (!alone(n))
+        return false;
+    sim_flight *f = next_flight(w, n, JOB_ROSTER);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    err_t e = merge_core_member_readd(n->merge, sim_clock(w, n), number, &f->batch, &why);
+    buf_release(&why);
+    return roster_done(w, i, f, e);
+}
+
+/* What the screen shows is what is kept, but for one feed now and then. */
+static size_t show_heads(sim_world *w, sim_node *n, const sim_paper *paper, frontier_row *heads)
+{
+    static heir_head_row rows[ROSTER_LIST_MAX];
+    heir_limit_row limit;
+    heir_request req = {.key = paper->key};
+    heir_reply reply;
+    buf room, why;
+    size_t kept = 0;
+    bool cut = sim_chance(w, 4);
+    limit = (heir_limit_row){.feed = ROSTER_FOUNDER_FEED, .seq = 1 + sim_below(w, 12)};
+    req.limits = MSG_LIST_OF(&limit, cut ? 1 : 0);
+    buf_init(&room, 1024);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    if (msg_encode(&heir_request_desc, &req, &room) != ERR_OK ||
+        msg_decode(&heir_request_desc, buf_view(&room), &req, NULL) != ERR_OK)
+        abort();
+    err_t e = merge_core_heir(n->merge, &req, rows, ROSTER_LIST_MAX, &reply, &why);
+    for (size_t k = 0; e == ERR_OK && k < reply.heads.n; k++) {
+        if (rows[k].seq > 0)
+            heads[kept++] =
+                (frontier_row){.feed = rows[k].feed, .seq = rows[k].seq, .id = rows[k].id};
+        if (rows[k].beyond > 0)
+            sim_once(w, ST_REPLACED_SHORT);
+    }
+    buf_release(&room);
+    buf_release(&why);
+    return kept;
+}
+
+bool sim_merge_replace(sim_world *w, int i, const sim_paper *paper, const crypto_signer *successor,
+                       const member_key *next)
+{
+    static frontier_row heads[ROSTER_LIST_MAX];
+    sim_node *n = &w->node[i];
+    buf room, why;
+    if (!alone(n))
+        return false;
+    founder_replace_request req = {.seed = bytes_of(paper->seed, sizeof paper->seed),
+                                   .heir = *next};
+    req.heads = MSG_LIST_OF(heads, show_heads(w, n, paper, heads));
+    sim_flight *f = next_flight(w, n, JOB_HEIR);
+    buf_init(&room, MESSAGE_MAX_BYTES);
+    buf_init(&why, ERROR_TEXT_MAX_BYTES);
+    if (msg_encode(&founder_replace_request_desc, &req, &room) != ERR_OK ||
+        msg_decode(&founder_replace_request_desc, buf_view(&room), &req, NULL) != ERR_OK)
+        abort();
+    err_t e = merge_core_founder_replace(n->merge, sim_clock(w, n), &req, &successor->public,
+                                         &f->batch, &why);
+    buf_release(&room);
+    buf_release(&why);
+    if (e == ERR_TIMEOUT && w->opt.disks)
+        return false;
     return roster_done(w, i, f, e);
 }
 
@@ -323,21 +393,35 @@ static void check_not_forked(sim_world *w, int i, feed_id feed)
             sim_fail(w, INV_UNIQUE, "node %d writes on in its forked feed %x", i, feed);
 }
 
-/* The events of a local batch become known to the oracle when they can be seen by others. */
+/* By which of its keys a node wrote a row. */
+static const member_key *author_of(const sim_node *n, const sim_flight *f, const append_row *row)
+{
+    const crypto_signer *founder = merge_core_founder(n->merge);
+    if (f->job == JOB_HEIR)
+        return &f->batch.author;
+    return feed_member(row->feed) != n->identity.self && founder != NULL
+               ? &founder->public
+               : &n->identity.signer.public;
+}
+
+/* The events of a batch of its own become known to the oracle when they can be seen by others. */
 static void publish(sim_world *w, int i, const sim_flight *f)
 {
     sim_node *n = &w->node[i];
     for (size_t k = 0; k < f->batch.n && w->failed == INV_NONE; k++) {
         const append_row *row = &f->batch.rows[k];
         event_view v;
-        if (!f->batch.local)
+        if (!f->batch.local && f->job != JOB_HEIR)
             continue;
         uint32_t e = sim_event_add(w, row->feed, row->seq, &row->id, &row->prev,
-                                   &n->identity.signer.public, !n->liar, row->body);
+                                   author_of(n, f, row), !n->liar, row->body);
+        if (f->job == JOB_ROSTER && feed_member(row->feed) != n->identity.self)
+            sim_once(w, ST_SUCCESSOR);
         if (e == SIM_NONE || event_parse(row->body, &v) != ERR_OK)
             continue;
         sim_check_stamp(w, i, &v);
-        check_not_forked(w, i, row->feed);
+        if (f->job != JOB_HEIR) /* another chain of feed 1 */
+            check_not_forked(w, i, row->feed);
         if (f->job == JOB_EMIT && k < f->n_forms)
             sim_check_meant(w, e, &f->forms[k]);
     }
@@ -349,7 +433,8 @@ static void note_late(sim_world *w, const sim_flight *f)
     for (size_t k = 0; !f->batch.local && k < f->batch.n; k++) {
         const append_row *row = &f->batch.rows[k];
         if (!(row->flags & ROW_COUNTS))
-            sim_once(w, ST_LATE);
+            sim_once(w,
+                     feed_member(row->feed) == ROSTER_FOUNDER_NUMBER ? ST_LATE_FOUNDER : ST_LATE);
         if (sim_event_find(w, &row->id) == SIM_NONE && w->n_events < SIM_EVENTS)
             sim_fail(w, INV_UNIQUE, "an event that nobody wrote was let in: %x/%llu", row->feed,
                      (unsigned long long)row->seq);
@@ -358,7 +443,7 @@ static void note_late(sim_world *w, const sim_flight *f)
 
 static void acknowledge(sim_world *w, sim_node *n, const sim_flight *f)
 {
-    for (size_t k = 0; f->batch.local && k < f->batch.n; k++) {
+    for (size_t k = 0; (f->batch.local || f->job == JOB_HEIR) && k < f->batch.n; k++) {
         uint32_t e = sim_event_find(w, &f->batch.rows[k].id);
         if (e == SIM_NONE || n->n_acked == SIM_EVENTS)
             continue;

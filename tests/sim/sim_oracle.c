@@ -56,14 +56,21 @@ bool sim_is_forkable(const sim_world *w, feed_id feed)
     return false;
 }
 
+static bool same_key(const member_key *a, const member_key *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+/* Two keys under one number are two chains; two people may have copies of one heir's key. */
 static void check_unique(sim_world *w, const sim_event *e)
 {
     for (uint32_t k = 0; k < w->n_events; k++) {
         const sim_event *o = &w->event[k];
-        if (o->feed != e->feed || o->seq != e->seq)
+        if (o->feed != e->feed || o->seq != e->seq || !same_key(&o->author, &e->author))
             continue;
+        bool heirs = !e->view.opaque && bytes_is(e->view.kind, ROSTER_KIND_REPLACE);
         sim_once(w, ST_FORKED);
-        if (e->honest && !sim_is_forkable(w, e->feed))
+        if (e->honest && !heirs && !sim_is_forkable(w, e->feed))
             sim_fail(w, INV_UNIQUE, "two events at %x/%llu", e->feed, (unsigned long long)e->seq);
         return;
     }
@@ -128,46 +135,150 @@ static bool leaves(const sim_world *w, const roster_event *cut, uint32_t e, cons
     return false;
 }
 
-/* Only the founder removes, and the founder is honest and never removed: these events always count. */
-static bool is_removed_from(const sim_world *w, uint32_t e, const bool *held)
+/* ---- founders ---- */
+
+#define TITLES_MAX 64u
+
+/* Who was named founder and heir by what is held: genesis names the first two, and whoever is an heir names the next
+ * two in feed 1. */
+typedef struct {
+    uint32_t event; /* that names them */
+    member_key founder, heir;
+} title;
+
+typedef struct {
+    title at[TITLES_MAX];
+    uint32_t n;
+} titles;
+
+static bool is_heir(const titles *t, const member_key *key)
+{
+    for (uint32_t k = 0; k < t->n; k++)
+        if (same_key(&t->at[k].heir, key))
+            return true;
+    return false;
+}
+
+static bool is_titled(const titles *t, uint32_t event)
+{
+    for (uint32_t k = 0; k < t->n; k++)
+        if (t->at[k].event == event)
+            return true;
+    return false;
+}
+
+static bool names_titles(const sim_world *w, uint32_t e, const titles *t, roster_event *out)
+{
+    const sim_event *x = &w->event[e];
+    if (x->feed != ROSTER_FOUNDER_FEED || is_titled(t, e) || !reads(w, e, out))
+        return false;
+    if (out->kind == ROSTER_EV_GENESIS)
+        return event_id_eq(&x->id, (const event_id *)(const void *)&w->dataset);
+    return out->kind == ROSTER_EV_REPLACE && is_heir(t, &x->author);
+}
+
+static void find_titles(const sim_world *w, const bool *held, titles *t)
+{
+    roster_event r;
+    t->n = 0;
+    for (bool more = true; more;) {
+        more = false;
+        EACH_OF_STREAM(k, 0)
+        if (held[k] && t->n < TITLES_MAX && names_titles(w, k, t, &r)) {
+            t->at[t->n++] = (title){k, r.key, r.heir};
+            more = true;
+        }
+    }
+}
+
+/* A replacement by the heir whom this founder was named with. */
+static bool cuts_founder(const sim_world *w, const titles *t, uint32_t replacement,
+                         const member_key *founder)
+{
+    for (uint32_t k = 0; k < t->n; k++)
+        if (same_key(&t->at[k].founder, founder) &&
+            same_key(&t->at[k].heir, &w->event[replacement].author))
+            return true;
+    return false;
+}
+
+/* Heirs are cut by nobody, founders by every replacement by an heir of theirs, genesis never. */
+static bool counts_as_founder(const sim_world *w, const titles *t, uint32_t e, const bool *held)
+{
+    const sim_event *x = &w->event[e];
+    roster_event r;
+    bool named = false;
+    if (x->feed == ROSTER_FOUNDER_FEED && is_heir(t, &x->author))
+        return true;
+    for (uint32_t k = 0; k < t->n; k++) {
+        named = named || same_key(&t->at[k].founder, &x->author);
+        if (t->at[k].event == e && x->seq == 1)
+            return true;
+    }
+    for (uint32_t k = 0; named && k < t->n; k++)
+        if (cuts_founder(w, t, t->at[k].event, &x->author) && reads(w, t->at[k].event, &r) &&
+            !leaves(w, &r, e, held))
+            return false;
+    return named;
+}
+
+/* ---- members ---- */
+
+static bool is_founders(const sim_world *w, uint32_t e)
+{
+    return feed_member(w->event[e].feed) == ROSTER_FOUNDER_NUMBER;
+}
+
+/* Only founders remove, and nobody removes them: whether their events count is known before. */
+static bool is_removed_from(const sim_world *w, uint32_t e, const bool *held, const bool *counts)
 {
     roster_event r;
     EACH_OF_STREAM(k, 0)
-    if (held[k] && feed_member(w->event[k].feed) == 1 &&
-        bytes_is(w->event[k].view.kind, ROSTER_KIND_REMOVE) && reads(w, k, &r) &&
-        r.number == feed_member(w->event[e].feed) && !leaves(w, &r, e, held))
+    if (counts[k] && is_founders(w, k) && bytes_is(w->event[k].view.kind, ROSTER_KIND_REMOVE) &&
+        reads(w, k, &r) && r.number == feed_member(w->event[e].feed) && !leaves(w, &r, e, held))
         return true;
     return false;
 }
 
-static bool is_founder(const sim_world *w, uint32_t e)
-{
-    return feed_member(w->event[e].feed) == 1 &&
-           memcmp(w->event[e].author.b, w->node[0].identity.signer.public.b, MEMBER_KEY_BYTES) == 0;
-}
-
-/* Was the author of `e` added by an event of the founder, or of a coordinator that counts? */
-static bool is_added(const sim_world *w, uint32_t e, const bool *held, const bool *counts)
+/* A founder gave the author of `e` a range with this number in it. */
+static bool is_granted(const sim_world *w, uint32_t e, member_no number, const bool *counts)
 {
     roster_event r;
     EACH_OF_STREAM(k, 0)
-    if (held[k] && (is_founder(w, k) || counts[k]) &&
-        bytes_is(w->event[k].view.kind, ROSTER_KIND_ADD) && reads(w, k, &r) &&
-        r.number == feed_member(w->event[e].feed) &&
-        memcmp(r.key.b, w->event[e].author.b, sizeof r.key.b) == 0)
+    if (counts[k] && is_founders(w, k) && bytes_is(w->event[k].view.kind, ROSTER_KIND_ADD) &&
+        reads(w, k, &r) && r.role == ROSTER_ROLE_COORDINATOR &&
+        r.number == feed_member(w->event[e].feed) && same_key(&r.key, &w->event[e].author) &&
+        number >= r.lo && number <= r.hi)
         return true;
     return false;
 }
 
-/* Added in two rounds at most: by the founder, then by coordinators that the founder added. */
+/* Was the author of `e` added by an event of a founder, or of a coordinator, that counts? */
+static bool is_added(const sim_world *w, uint32_t e, const bool *counts)
+{
+    roster_event r;
+    member_no number = feed_member(w->event[e].feed);
+    EACH_OF_STREAM(k, 0)
+    if (counts[k] && bytes_is(w->event[k].view.kind, ROSTER_KIND_ADD) && reads(w, k, &r) &&
+        r.number == number && same_key(&r.key, &w->event[e].author) &&
+        (is_founders(w, k) || is_granted(w, k, number, counts)))
+        return true;
+    return false;
+}
+
+/* Founders first; then who was added, in two rounds at most: by founders, then by coordinators. */
 void sim_oracle_counts(const sim_world *w, const bool *held, bool *counts)
 {
+    titles t;
     memset(counts, 0, SIM_EVENTS);
+    find_titles(w, held, &t);
+    for (uint32_t e = 0; e < w->n_events; e++)
+        if (held[e] && is_founders(w, e))
+            counts[e] = counts_as_founder(w, &t, e, held);
     for (int round = 0; round < 2; round++)
         for (uint32_t e = 0; e < w->n_events; e++)
-            if (held[e] && !counts[e])
-                counts[e] = is_founder(w, e) ||
-                            (is_added(w, e, held, counts) && !is_removed_from(w, e, held));
+            if (held[e] && !counts[e] && !is_founders(w, e))
+                counts[e] = is_added(w, e, counts) && !is_removed_from(w, e, held, counts);
 }
 
 /* ---- references ---- */
@@ -187,7 +298,7 @@ static bool is_void(const sim_world *w, feed_id by, const event_ref *ref, const 
         return false;
     EACH_OF_STREAM(k, 0)
     {
-        if (!counts[k] || !is_founder(w, k) ||
+        if (!counts[k] || !is_founders(w, k) ||
             !bytes_is(w->event[k].view.kind, ROSTER_KIND_REMOVE) || !reads(w, k, &r) ||
             r.number != feed_member(ref->feed))
             continue;

@@ -153,23 +153,16 @@ uint32_t sim_link_between(const sim_world *w, int a, int b)
     return 0;
 }
 
-/* As the ZAP handler: whoever accepts must know the other as a member of now. */
-static bool lets_in(const sim_node *at, const sim_node *who)
-{
-    const roster_member *m =
-        roster_find(merge_core_roster(at->merge), who->identity.self, &who->identity.signer.public);
-    return m != NULL && !m->removed && !m->orphaned;
-}
-
 bool sim_connect(sim_world *w, int a, int b)
 {
     sim_node *na = &w->node[a], *nb = &w->node[b];
     if (a == b || !sim_node_ready(na) || !sim_node_ready(nb) || sim_link_between(w, a, b) ||
-        w->n_links == SIM_LINKS || !lets_in(nb, na))
+        w->n_links == SIM_LINKS || !sim_belongs(nb, na))
         return false;
     /* A joiner that knows nobody yet trusts the key that its token named. */
-    const roster_member *known = roster_member_of(merge_core_roster(na->merge), nb->identity.self);
-    if (known != NULL && (known->removed || known->orphaned))
+    if (roster_find(merge_core_roster(na->merge), nb->identity.self, &nb->identity.signer.public) !=
+            NULL &&
+        !sim_belongs(na, nb))
         return false;
     uint32_t id = w->n_links + 1;
     w->link[w->n_links++] = (sim_link){.id = id, .a = a, .b = b, .up = true};
