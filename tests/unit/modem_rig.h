@@ -102,6 +102,14 @@ static inline rig rig_on(const char *board)
     return r;
 }
 
+/* Something else is always sending: nothing leaves the queue. */
+static inline rig rig_choked(const char *board)
+{
+    rig r = rig_on(board);
+    modem_carrier(r.m, true, -9000, rig_now(&r));
+    return r;
+}
+
 /* Lets time pass until a frame is on air; its bytes, borrowed. Empty after `ms` without one. */
 static inline bytes rig_frame(rig *r, uint64_t ms)
 {
