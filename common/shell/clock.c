@@ -4,11 +4,16 @@
 #include <stdio.h>
 #include <time.h>
 
-static uint64_t now_ms(clockid_t id)
+static uint64_t now_us(clockid_t id)
 {
     struct timespec t = {0};
     (void)clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t now_ms(clockid_t id)
+{
+    return now_us(id) / 1000;
 }
 
 wall_ms clock_wall(void)
@@ -19,6 +24,11 @@ wall_ms clock_wall(void)
 mono_ms clock_mono(void)
 {
     return (mono_ms){now_ms(CLOCK_MONOTONIC)};
+}
+
+uint64_t clock_mono_us(void)
+{
+    return now_us(CLOCK_MONOTONIC);
 }
 
 void random_fill(void *out, size_t len)

@@ -7,6 +7,7 @@
 
 wall_ms clock_wall(void); /* CLOCK_REALTIME; may step */
 mono_ms clock_mono(void); /* CLOCK_MONOTONIC */
+uint64_t clock_mono_us(void);
 void random_fill(void *out, size_t len);
 uint64_t random_u64(void);
 

@@ -10,6 +10,7 @@
 #include "shell/config.h"
 #include "shell/home.h"
 #include "shell/log.h"
+#include "shell/options.h"
 
 typedef struct service service;
 
@@ -29,9 +30,7 @@ typedef struct {
 } service_route;
 
 /* An option of one service beside the common ones. */
-typedef struct {
-    const char *name, *argument, *doc; /* "peer", "HOST:PORT" (NULL: a switch), … */
-} service_option;
+typedef option_row service_option;
 
 typedef struct {
     const char *name; /* "store" */

@@ -4,9 +4,9 @@
 #include "pure/crypto.h"
 #include "shell/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 #define CAIRN_VERSION "0.1.0"
 #endif
 
-static const service_option common_options[] = {
+static const option_row common_options[] = {
     {"home", "DIR", "the node's directory (default: CAIRN_HOME, else the XDG state directory)"},
     {"config", "FILE", "configuration (default: HOME/cairn.conf)"},
     {"log-level", "LEVEL", "error, warn, info, debug or trace"},
@@ -33,20 +33,11 @@ static const service_option common_options[] = {
 };
 #define COMMON (sizeof common_options / sizeof common_options[0])
 
-static void print_option(const service_option *o)
-{
-    char left[48];
-    snprintf(left, sizeof left, "--%s %s", o->name, o->argument != NULL ? o->argument : "");
-    printf("  %-24s %s\n", left, o->doc);
-}
-
 static int print_help(const service_def *def)
 {
     printf("Usage: cairn-%s [OPTION]...\n%s\n\n", def->name, def->doc);
-    for (size_t i = 0; i < COMMON; i++)
-        print_option(&common_options[i]);
-    for (size_t i = 0; i < def->n_options; i++)
-        print_option(&def->options[i]);
+    options_print(common_options, COMMON);
+    options_print(def->options, def->n_options);
     printf("\nRequests it answers:\n");
     for (size_t i = 0; i < def->n_routes; i++)
         printf("  %-24s %s\n", def->routes[i].request->name, def->routes[i].request->doc);
@@ -55,8 +46,9 @@ static int print_help(const service_def *def)
 }
 
 /* Common options are kept by the skeleton, the others for service_opt. */
-static int take_option(service *s, const char *name, const char *value)
+static int take_option(void *ctx, const char *name, const char *value)
 {
+    service *s = ctx;
     if (strcmp(name, "home") == 0)
         s->given_home = value;
     else if (strcmp(name, "config") == 0)
@@ -76,27 +68,15 @@ static int take_option(service *s, const char *name, const char *value)
 
 int service_parse(service *s, int argc, char **argv)
 {
-    struct option longs[COMMON + SERVICE_OPTS_MAX] = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < COMMON; i++, n++)
-        longs[n] =
-            (struct option){common_options[i].name,
-                            common_options[i].argument ? required_argument : no_argument, NULL, 1};
-    for (size_t i = 0; i < s->def->n_options && n + 1 < COMMON + SERVICE_OPTS_MAX; i++, n++)
-        longs[n] =
-            (struct option){s->def->options[i].name,
-                            s->def->options[i].argument ? required_argument : no_argument, NULL, 1};
-    int index = 0, c, status = -1;
-    optind = 1;
-    while (status < 0 && (c = getopt_long(argc, argv, "", longs, &index)) != -1)
-        status = c == 1 ? take_option(s, longs[index].name, optarg) : 2;
-    if (status < 0 && optind < argc) {
-        fprintf(stderr, "cairn-%s: unexpected argument \"%s\"\n", s->def->name, argv[optind]);
-        status = 2;
-    }
-    if (status == 2)
-        fprintf(stderr, "Try: cairn-%s --help\n", s->def->name);
-    return status;
+    option_row rows[OPTIONS_MAX];
+    char program[64];
+    size_t n = s->def->n_options;
+    assert(COMMON + n <= OPTIONS_MAX);
+    memcpy(rows, common_options, sizeof common_options);
+    if (n > 0)
+        memcpy(rows + COMMON, s->def->options, n * sizeof *rows);
+    snprintf(program, sizeof program, "cairn-%s", s->def->name);
+    return options_parse(program, rows, COMMON + n, argc, argv, take_option, s);
 }
 
 static int complain(const service *s, int status, const buf *why)

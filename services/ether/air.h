@@ -36,6 +36,14 @@ typedef struct {
     bool on;
 } air_tuning;
 
+static inline bool air_tuning_same(const air_tuning *a, const air_tuning *b)
+{
+    const lora_modulation *x = &a->lora, *y = &b->lora;
+    return a->on == b->on && a->hz == b->hz && a->txpower_dbm == b->txpower_dbm && x->sf == y->sf &&
+           x->cr == y->cr && x->bw_hz == y->bw_hz && x->preamble_symbols == y->preamble_symbols &&
+           x->ldro == y->ldro && x->implicit_header == y->implicit_header;
+}
+
 /* What a receiver says about a frame: RSSI in hundredths of a dBm, SNR of a dB. */
 typedef struct {
     int16_t rssi_cdbm, snr_cdb;

@@ -90,14 +90,6 @@ modem *ether_modem(ether *e, uint32_t i)
 
 /* ---- between modem and channel ---- */
 
-static bool same_tuning(const air_tuning *a, const air_tuning *b)
-{
-    const lora_modulation *x = &a->lora, *y = &b->lora;
-    return a->on == b->on && a->hz == b->hz && a->txpower_dbm == b->txpower_dbm && x->sf == y->sf &&
-           x->cr == y->cr && x->bw_hz == y->bw_hz && x->preamble_symbols == y->preamble_symbols &&
-           x->ldro == y->ldro && x->implicit_header == y->implicit_header;
-}
-
 /* Tells the channel what a modem has just done. */
 static void pass_on(ether *e, uint32_t i)
 {
@@ -110,7 +102,7 @@ static void pass_on(ether *e, uint32_t i)
         channel_break(e->channel, i, e->now); /* ended before its time: reset, or hung */
         e->stirred = true;
     }
-    if (!same_tuning(tuning, &s->told)) {
+    if (!air_tuning_same(tuning, &s->told)) {
         s->told = *tuning;
         e->stirred = true;
         channel_tune(e->channel, i, tuning, e->now);
@@ -210,6 +202,13 @@ void ether_feed(ether *e, uint32_t i, bytes in)
 void ether_set_host(ether *e, uint32_t i, modem_host host)
 {
     modem_set_host(e->stations[i].m, host, e->now);
+    pass_on(e, i);
+    sense(e);
+}
+
+void ether_line_opened(ether *e, uint32_t i)
+{
+    modem_line_opened(e->stations[i].m, e->now);
     pass_on(e, i);
     sense(e);
 }

@@ -32,6 +32,7 @@ const tally *ether_tally(const ether *e);
 modem *ether_modem(ether *e, uint32_t station);
 void ether_feed(ether *e, uint32_t station, bytes in);
 void ether_set_host(ether *e, uint32_t station, modem_host host);
+void ether_line_opened(ether *e, uint32_t station);
 void ether_do(ether *e, uint32_t station, modem_fault fault, uint32_t value);
 /* A change of the channel, now or at its time. ERR_NO_MEMORY. */
 err_t ether_change(ether *e, const channel_change *change) CAIRN_CHECK;

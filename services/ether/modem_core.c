@@ -346,10 +346,14 @@ void modem_advance(modem *m, air_us now)
 void modem_set_host(modem *m, modem_host host, air_us now)
 {
     modem_advance(m, now);
-    bool opened = m->host == MODEM_HOST_NONE && host == MODEM_HOST_SERIAL;
     m->host = host;
     m->last_read = now;
-    if (opened && m->board->resets_on_open && !m->babbles)
+}
+
+void modem_line_opened(modem *m, air_us now)
+{
+    modem_advance(m, now);
+    if (m->board->resets_on_open && !m->babbles)
         modem_restart(m);
 }
 

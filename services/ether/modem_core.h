@@ -58,8 +58,10 @@ void modem_free(modem **m);
 
 typedef enum { MODEM_HOST_NONE, MODEM_HOST_SERIAL, MODEM_HOST_TCP } modem_host;
 
-/* Somebody opened or closed the line. A board may reset itself at that. */
+/* Whom it listens to; a board has one host at a time. */
 void modem_set_host(modem *m, modem_host host, air_us now);
+/* Somebody opened the serial line, which resets boards that are wired so. */
+void modem_line_opened(modem *m, air_us now);
 /* Becomes MODEM_HOST_NONE by itself when a TCP host was silent for too long: then its connection is to be closed. */
 modem_host modem_host_of(const modem *m);
 void modem_feed(modem *m, bytes in, air_us now);

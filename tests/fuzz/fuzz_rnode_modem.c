@@ -65,6 +65,8 @@ static void step(script *s)
         break;
     default:
         modem_set_host(s->m, (modem_host)(n % 3), s->now);
+        if (n & 4)
+            modem_line_opened(s->m, s->now);
         break;
     }
     must(modem_output(s->m).len <= MODEM_OUTPUT_MAX_BYTES);

@@ -295,11 +295,11 @@ Test(modem_host, hard_reset_forgets)
 Test(modem_host, opening_the_line)
 {
     rig r = rig_on("heltec-v3");
-    modem_set_host(r.m, MODEM_HOST_SERIAL, rig_now(&r));
+    modem_line_opened(r.m, rig_now(&r));
     cr_assert_not(modem_tuning(r.m)->on);
     modem_free(&r.m);
     r = rig_on("rak4631");
-    modem_set_host(r.m, MODEM_HOST_SERIAL, rig_now(&r));
+    modem_line_opened(r.m, rig_now(&r));
     cr_assert(modem_tuning(r.m)->on);
     modem_free(&r.m);
 }
