@@ -142,7 +142,9 @@ typedef struct {
     uint16_t segment, left;
     uint16_t busy[SEGMENTS];
     uint16_t bins[BINS]; /* "airtime_bins", ms */
-    float load_bins[BINS];
+    uint32_t bins_sum;
+    uint32_t load_bins[BINS]; /* "longterm_bins", ppm */
+    uint64_t load_sum;
     float airtime, airtime_long, load, load_long;
     bool floor_sampled;
     int floor_dbm;

@@ -9,6 +9,8 @@
 #define CW_PER_BAND        15u
 #define BAND_1_MAX_PERCENT 7
 #define BAND_N_MIN_PERCENT 85
+#define BIN_MS             7500.0F
+#define HOUR_MS            3600000.0F
 #define UNSET              UINT64_MAX
 
 static int rssi_dbm(const modem *m)
@@ -39,12 +41,26 @@ void modem_stats_clear(modem *m)
     memset(s->bins, 0, sizeof s->bins);
     memset(s->load_bins, 0, sizeof s->load_bins);
     memset(s->busy, 0, sizeof s->busy);
+    s->bins_sum = 0;
+    s->load_sum = 0;
     s->airtime = s->airtime_long = s->load = 0;
 }
 
 static size_t bin_of(const modem *m)
 {
     return (size_t)((m->now.us - m->started.us) / BIN_US % BINS);
+}
+
+static void set_airtime_bin(modem_stats *s, size_t bin, uint16_t ms)
+{
+    s->bins_sum = s->bins_sum - s->bins[bin] + ms;
+    s->bins[bin] = ms;
+}
+
+static void set_load_bin(modem_stats *s, size_t bin, uint32_t ppm)
+{
+    s->load_sum = s->load_sum - s->load_bins[bin] + ppm;
+    s->load_bins[bin] = ppm;
 }
 
 /* The firmware's sum: no rounding up to whole blocks of symbols, and the preamble of an SX127x on every chip. */
@@ -59,8 +75,8 @@ void modem_add_airtime(modem *m, size_t written)
     symbols = symbols * m->cr + (float)m->preamble + (fast ? 2.25F : 0.25F) + 8;
     size_t bin = bin_of(m);
     float sum = (float)m->stats.bins[bin] + symbols * m->symbol_ms;
-    m->stats.bins[bin] = sum < 65535 ? (uint16_t)sum : UINT16_MAX;
-    m->stats.bins[(bin + 1) % BINS] = 0;
+    set_airtime_bin(&m->stats, bin, sum < 65535 ? (uint16_t)sum : UINT16_MAX);
+    set_airtime_bin(&m->stats, (bin + 1) % BINS, 0);
 }
 
 static uint8_t band_of(float airtime)
@@ -88,19 +104,12 @@ void modem_update_airtime(modem *m)
 {
     modem_stats *s = &m->stats;
     size_t bin = bin_of(m);
-    float load = 0;
-    uint32_t sum = 0;
     if (!modem_has_stats(m))
         return;
-    s->bins[(bin + 1) % BINS] = 0;
-    s->airtime = (float)(s->bins[bin] + s->bins[(bin + BINS - 1) % BINS]) /
-                 (2.0F * (float)(BIN_US / AIR_MS));
-    for (size_t i = 0; i < BINS; i++) {
-        sum += s->bins[i];
-        load += s->load_bins[i];
-    }
-    s->airtime_long = (float)sum / (float)(AIR_HOUR / AIR_MS);
-    s->load_long = load / (float)BINS;
+    set_airtime_bin(s, (bin + 1) % BINS, 0);
+    s->airtime = (float)(s->bins[bin] + s->bins[(bin + BINS - 1) % BINS]) / (2 * BIN_MS);
+    s->airtime_long = (float)s->bins_sum / HOUR_MS;
+    s->load_long = (float)s->load_sum / (1e6F * (float)BINS);
     update_band(m);
     modem_say_channel(m);
 }
@@ -123,9 +132,10 @@ static void end_segment(modem *m)
     if (s->load > 1)
         s->load = 1;
     size_t bin = bin_of(m);
-    if (s->load > s->load_bins[bin])
-        s->load_bins[bin] = s->load;
-    s->load_bins[(bin + 1) % BINS] = 0;
+    uint32_t ppm = (uint32_t)(s->load * 1e6F);
+    if (ppm > s->load_bins[bin])
+        set_load_bin(s, bin, ppm);
+    set_load_bin(s, (bin + 1) % BINS, 0);
     s->segment = (uint16_t)((s->segment + 1) % SEGMENTS);
     s->left = s->segment + 1u < SEGMENTS ? SEGMENT : WINDOW - (SEGMENTS - 1) * SEGMENT;
     s->busy[s->segment] = 0;

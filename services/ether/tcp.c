@@ -27,7 +27,7 @@ static bool parse(const char *text, struct sockaddr_in *out)
 
 static void name_it(lab_host *h)
 {
-    struct sockaddr_in at;
+    struct sockaddr_in at = {0};
     char host[INET_ADDRSTRLEN] = "?";
     socklen_t len = sizeof at;
     if (getsockname(h->listener, (struct sockaddr *)&at, &len) == 0) {
