@@ -217,7 +217,8 @@ function(cairn_fuzz name)
 endfunction()
 
 # A script is a test: exit 0 passed, 77 skipped (its last line says why), anything else failed. It finds
-# CAIRN_SOURCE, CAIRN_BUILD and CAIRN_BIN in its environment. A line "# seconds: N" raises its limit of 120.
+# CAIRN_SOURCE, CAIRN_BUILD and CAIRN_BIN in its environment. A line "# seconds: N" raises its limit of 240,
+# which is far more than any needs alone: they run beside each other.
 function(cairn_scripts)
     if(CAIRN_FUZZ OR CAIRN_COVERAGE)
         return()
@@ -226,7 +227,7 @@ function(cairn_scripts)
     foreach(script IN LISTS scripts)
         get_filename_component(name ${script} NAME_WE)
         string(REPLACE test_ "" name ${name})
-        set(seconds 120)
+        set(seconds 240)
         file(STRINGS ${script} limit REGEX "^# seconds: [0-9]+")
         if(limit)
             string(REGEX REPLACE "[^0-9]*([0-9]+).*" "\\1" seconds "${limit}")

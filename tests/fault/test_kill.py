@@ -6,7 +6,6 @@ seqs have no gap and no duplicate, no id was given twice, an author's clock neve
 once. In the end both nodes hold the same, and the view equals one that was built anew.
 
     python3 tests/fault/test_kill.py [KILLS]     100 by default, or CAIRN_KILLS"""
-# seconds: 240
 import os
 import re
 import sys
@@ -145,6 +144,13 @@ class Storm:
                 taken += 1
         return taken
 
+    def all_run(self):
+        """Nobody may end by himself, whatever happens to the others."""
+        for name, child in self.base.children.items():
+            log = self.camp.dir / f"{self.base.name}.{name}.log"
+            check(child.poll() is None, lambda: f"{name} ended by itself with {child.returncode}: {log.read_text()[-2000:]}")
+        return True
+
     def strike(self):
         """One to four processes, each at its own moment, each started again at once."""
         rng = self.camp.rng
@@ -175,8 +181,12 @@ class Storm:
         self.import_on()
         self.strike()
         self.take_answers()
-        wait_until(self.take_answers, "answer to the emitters after a round of kills", 90)
+        wait_until(lambda: self.all_run() and self.take_answers(), self.nothing_answered, 90)
         self.ledger.look(again=number % 10 == 0)
+
+    def nothing_answered(self):
+        health = {name: self.base.process(name) for name in PROCESSES}
+        return f"answer to the emitters after a round of kills: {health}"
 
     def finish(self):
         for emitter in self.emitters:

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # verify, bundle, projection, doctor and config with the real processes: what is damaged is found and named, files carry
 # events between nodes that never talk, wrong files and wrong options are said plainly.
-# seconds: 180
 set -uo pipefail
 
 cairn=$CAIRN_BIN/cairn

@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# seconds: 180
 """What people do by hand: a base camp and two members in three home directories, step by step as in the README."""
 import csv
 import io

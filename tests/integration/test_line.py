@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# seconds: 180
 """The line of line.py, each node in a network namespace of its own. Needs root."""
 import json
 import os

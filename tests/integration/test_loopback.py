@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# seconds: 180
 """The line of line.py on addresses of 127.0.0.0/8, for whoever is not root. Each link is a relay in this process that is
 opened and closed; nobody knows his neighbour under another address."""
 import selectors

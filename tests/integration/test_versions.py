@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# seconds: 180
 """Nodes of two versions in one camp. Two builds of the programs that speak different protocols tell each other so, in
 words, on both sides; those of equal version go on, and nothing is lost. And events as only a later version writes them
 are kept, passed on byte for byte, shown as not understood, and folded by nobody."""
