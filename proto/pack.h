@@ -10,7 +10,7 @@
 #include "proto/msg.h"
 
 /* Room for the length and an envelope. */
-#define PACK_HEAD_MAX_BYTES 64u
+#define PACK_HEAD_MAX_BYTES  64u
 #define PACK_FRAME_MAX_BYTES (MESSAGE_MAX_BYTES + PACK_HEAD_MAX_BYTES)
 
 /* Appends the head of a message; its body is to be appended next, then pack_end. Returns where it

@@ -148,7 +148,7 @@ void bus_frame_release(bus_frame *f)
 
 /* ---- sending ---- */
 
-#define HAND_OVER_BYTES 16384u /* so much is handed over to libzmq instead of being copied once more */
+#define HAND_OVER_BYTES 16384u /* so much is handed over to libzmq instead of being copied again */
 
 static void free_frame(void *data, void *hint)
 {

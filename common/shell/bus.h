@@ -31,7 +31,7 @@ typedef struct {
     bus_route route;
     msg_envelope envelope;
     bytes body;
-    bytes rest; /* messages that follow */
+    bytes rest;                            /* messages that follow */
     uint8_t user_key[TRANSPORT_KEY_BYTES]; /* the CURVE key the other side proved, all zero without
                                               CURVE */
     char peer_address[64];                 /* "192.168.1.7", empty for ipc */
@@ -56,7 +56,7 @@ err_t bus_send_body(bus *b, void *socket, const bus_route *route, uint16_t type,
 
 /* ---- one frame for all that a turn has for a peer ---- */
 
-#define BUS_PACKS 8 /* peers of one socket that are written to at once; others are sent to in between */
+#define BUS_PACKS 8 /* peers of one socket with an open frame; one more closes another's */
 
 typedef struct {
     bus *bus;

@@ -10,7 +10,7 @@
 #define MEMBERS_GAP_MS  100u /* a burst of roster events is one question */
 #define MEMBERS_POLL_MS 10000u
 #define BELL_POLL_MS    3000u /* doorbells may be lost */
-#define BELL_GAP_MS     5u    /* merge rings at each batch, and peers hear of news every GOSSIP_NEWS_MS only */
+#define BELL_GAP_MS     5u    /* merge rings at each batch; peers hear of news more seldom */
 #define GENESIS_POLL_MS 250u
 
 /* What an answer belongs to. */

@@ -56,7 +56,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello) CAIRN_CHECK
 typedef struct {
     append_row *rows;
     struct {
-        size_t at, len; /* of the body in `bodies` */
+        size_t at, len;                 /* of the body in `bodies` */
         uint32_t stream_at, stream_len; /* of the stream's name in the body, of local events */
         uint32_t seal;                  /* 1 + index in `seals`, 0 for none */
     } * parts;

@@ -26,8 +26,9 @@ typedef struct {
     char dir[LMDB_PATH_MAX - 32];
     MDB_env *env;
     MDB_txn *open, *reader; /* `reader` is reset between uses */
-    MDB_cursor *writers[KV_TABLES]; /* of the open writing transaction, made when first used: rows that
-                                       lie side by side are found without a descent for each */
+    /* Of the open writing transaction, made when first used: rows that lie side by side are found
+     * without a descent for each. */
+    MDB_cursor *writers[KV_TABLES];
     MDB_dbi tables[KV_TABLES];
     uint64_t map_bytes;
     bool read_only;
@@ -332,8 +333,8 @@ static err_t lmdb_get(kv_txn *txn, kv_table table, bytes key, bytes *value)
 {
     lmdb_kv *m = of_txn(txn);
     MDB_val k = val_of(key), v;
-    int rc = txn->write ? get_by_writer(m, table, &k, &v)
-                        : mdb_get(m->open, m->tables[table], &k, &v);
+    int rc =
+        txn->write ? get_by_writer(m, table, &k, &v) : mdb_get(m->open, m->tables[table], &k, &v);
     if (rc != 0)
         return lmdb_error(rc);
     *value = of_val(v);

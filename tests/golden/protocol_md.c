@@ -12,7 +12,8 @@ static const char *const intro[] = {
     "bundles are in FORMAT.md.\n\n",
     "A ZeroMQ message is one frame (after the routing id on ROUTER sockets) with one to 256 "
     "messages in it, each: the length\n",
-    "of what follows (u32, big-endian), the envelope `[version, type, request id, dataset id]`, and "
+    "of what follows (u32, big-endian), the envelope `[version, type, request id, dataset id]`, "
+    "and "
     "the body, the last two\n",
     "strict msgpack (shortest forms, float64 only, valid UTF-8). A body has at most 4 MiB. Who has "
     "several messages for one\n",

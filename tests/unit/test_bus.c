@@ -118,9 +118,9 @@ Test(bus, large_bodies_fit_beside_small_ones, .init = setup, .fini = teardown)
     cr_assert_eq(await(router, &f), ERR_OK);
     expect(&f, 2, 2);
     bus_frame_release(&f);
-    cr_assert_eq(bus_send_body(&b, dealer, NULL, doorbell_desc.id, 8,
-                               bytes_of(much, MESSAGE_MAX_BYTES)),
-                 ERR_OK);
+    cr_assert_eq(
+        bus_send_body(&b, dealer, NULL, doorbell_desc.id, 8, bytes_of(much, MESSAGE_MAX_BYTES)),
+        ERR_OK);
     cr_assert_eq(await(router, &f), ERR_OK);
     cr_assert(f.envelope.request == 8 && f.body.len == MESSAGE_MAX_BYTES);
     bus_frame_release(&f);
