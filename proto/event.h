@@ -9,6 +9,7 @@
 
 #define EVENT_HEAD_ELEMENTS 6u  /* elements 0-5 are the head, the rest is the tail */
 #define EVENT_HASH_BYTES    32u /* BLAKE2b-256 of a tail */
+#define EVENT_KIND_ERASE    "event.erase"
 #define EVENT_ERASED_EXTRA  36u /* what stands for an erased tail: u32 BE length, hash */
 
 typedef struct {

@@ -83,6 +83,11 @@
 #define GOSSIP_GRUDGE_MS        1000u   /* first pause after a failure; doubles each time */
 #define GOSSIP_GRUDGE_MAX_MS    600000u
 
+/* ---- erasure ---- */
+#define ERASE_KEEP_MS     (30ull * 86400 * 1000) /* from the hour an author's erasure is heard of until the bytes go */
+#define ERASE_WAITING_MAX 65536u /* erasures of what is not here yet that are remembered; more are looked at again at the next start */
+#define TAILS_MISSING_MAX 4096u  /* events without tail that are wanted at a time */
+
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
 #define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */

@@ -29,7 +29,6 @@
 #define ROSTER_KIND_ADD     "member.add"
 #define ROSTER_KIND_REMOVE  "member.remove"
 #define ROSTER_KIND_REPLACE "founder.replace"
-#define ROSTER_KIND_ERASE   "event.erase"
 
 #define ROSTER_FOUNDER_NUMBER ((member_no)1)
 #define ROSTER_FOUNDER_FEED   ((feed_id)1)

@@ -6,7 +6,7 @@
 
 #define FORM_STREAM  "form/"
 #define FORM_KIND    "form.columns"
-#define KIND_ERASE   ROSTER_KIND_ERASE
+#define KIND_ERASE   EVENT_KIND_ERASE
 #define LINE_MAX     (256u << 20)
 #define ERASURES_MAX 4096u
 

@@ -85,7 +85,7 @@ static const char *const counters[] = {
     [COUNT_WRITES] = "write_requests",  [COUNT_REFUSED] = "refused_requests",
     [COUNT_FAILED] = "failed_commits",  [COUNT_READS] = "read_requests",
     [COUNT_ROWS] = "fetched_rows",      [COUNT_SCRUBBED] = "scrubbed_rows",
-    [COUNT_DAMAGED] = "damaged_rows",
+    [COUNT_DAMAGED] = "damaged_rows",   [COUNT_TAILS] = "erased_tails",
 };
 
 const service_def store_def = {

@@ -158,6 +158,14 @@ static void note_state(store_service *g, err_t e)
     g->retry = (mono_ms){clock_mono().ms + RETRY_MS};
 }
 
+void group_tell(store_service *g, uint64_t head)
+{
+    if (store_head(g->core) == head)
+        return;
+    service_ring(g->service, store_head(g->core));
+    waiters_wake(g);
+}
+
 void group_commit(store_service *g)
 {
     uint64_t head = store_head(g->core);
@@ -170,10 +178,8 @@ void group_commit(store_service *g)
     for (size_t i = 0; i < g->n_writes; i++) /* a refusal of its own says more than the group's */
         reply_one(g, &g->writes[i], g->writes[i].result != ERR_OK ? g->writes[i].result : e);
     g->n_writes = g->writes_bytes = 0;
-    if (store_head(g->core) != head) {
-        service_ring(g->service, store_head(g->core));
-        waiters_wake(g);
-    }
+    group_tell(g, head);
+    tails_left(g);
 }
 
 void group_turn(service *s, void *self)

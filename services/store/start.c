@@ -97,6 +97,7 @@ err_t store_start(service *s, void **self, buf *why)
     g->scrubs = config_bool(service_config(s), "store", "scrub");
     g->scrub = g->scrubs ? clock_mono() : (mono_ms){0};
     g->busy = clock_mono();
+    tails_start(g);
     *self = g;
     tend_schedule(g);
     return ERR_OK;

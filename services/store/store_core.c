@@ -179,6 +179,8 @@ static err_t load_tables(store_core *s, kv_txn *txn)
         s->index_bad = true;
     err_t e = damage_load(s, txn);
     if (e == ERR_OK)
+        e = erase_load(s, txn);
+    if (e == ERR_OK)
         e = feeds_load(s, txn);
     if (e == ERR_OK && !lag_restore(s))
         e = lag_load(s, txn);

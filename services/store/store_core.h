@@ -60,8 +60,9 @@ err_t store_verdicts(store_core *s, const verdict_request *req, wall_ms now) CAI
 /* ERR_NOT_FOUND when the event is not held. A second seal for one event is ignored. */
 err_t store_seal(store_core *s, const seal_request *req) CAIRN_CHECK;
 err_t store_incarnation(store_core *s, const incarnation_request *req) CAIRN_CHECK;
-/* Replaces the tail of the event at `offset` by its length and hash and appends a changed row;
- * no-op when erased already, ERR_NOT_FOUND when there is no event, ERR_DAMAGED when its body is. */
+/* Hides the event at `offset`, or shows it again, and appends a changed row; no-op when it is so already.
+ * What is hidden goes into no run any more, and its tail leaves by store_tails, or with at_once in this
+ * group. ERR_NOT_FOUND when there is no event, ERR_DAMAGED when its body is. */
 err_t store_erase(store_core *s, const erase_request *req, wall_ms now) CAIRN_CHECK;
 
 /* ---- reads ---- */
@@ -95,6 +96,13 @@ err_t store_scrub(store_core *s, uint32_t rows, wall_ms now, store_scrubbed *out
 /* Brings up to `streams` held-back index entries to the disk; true while there are more. A store
  * that is tended when idle starts at once; one that never is stays correct. */
 bool store_tend(store_core *s, uint32_t streams);
+/* Drops the tails that are due, each with a changed row; *gone is how many. Call only with a clock that
+ * can be believed: the time from hiding to dropping begins at the first call after hiding. */
+err_t store_tails(store_core *s, wall_ms now, uint32_t *gone) CAIRN_CHECK;
+/* Once tails were dropped: overwrites what remains of them in the file, some pages a call, until *more is
+ * false. ERR_BUSY and ERR_DAMAGED as in kv_wipe. */
+err_t store_wipe(store_core *s, uint32_t pages, bool *more) CAIRN_CHECK;
+bool store_has_remains(const store_core *s);
 /* A small write, to find out whether a full or failing disk has recovered. Its result is also the
  * state that hello gives. */
 err_t store_probe(store_core *s) CAIRN_CHECK;

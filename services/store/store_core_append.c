@@ -51,7 +51,7 @@ static err_t check_row(plan_row *p)
     if ((row->seal.len != 0 && row->seal.len != SEAL_BYTES) || row->seq > INT64_MAX)
         return ERR_INVALID;
     if ((row->flags & ROW_OPAQUE) == 0) {
-        if (!row_names(row->body, &p->category, &p->stream))
+        if (!row_names_and_erasure(row->body, &p->category, &p->stream, &p->erasure))
             return ERR_INVALID;
         p->stream_hash = stream_hash(p->category, p->stream);
     }
@@ -294,6 +294,14 @@ static err_t place_new(store_core *s, feed_tree *f, plan_row *p)
     return start_write(s, s->st.head + 1, &b->start);
 }
 
+/* Erasures, and what came without its tail, are found again without a walk over the log. */
+static err_t index_special(store_core *s, const plan_row *p)
+{
+    if (p->erasure)
+        TRY(index_row(s, ERASURES, p->offset));
+    return (p->row.flags & ROW_ERASED) != 0 ? index_row(s, TAILLESS, p->offset) : ERR_OK;
+}
+
 static err_t apply_new(store_core *s, applying *a, plan_row *p)
 {
     feed_tree *f = feed_make_entry(s, p->row.feed);
@@ -319,6 +327,7 @@ static err_t apply_new(store_core *s, applying *a, plan_row *p)
     TRY(row_put(s, &row, true));
     s->st.head = row.offset;
     s->group_rows++;
+    TRY(index_special(s, p));
     branch_extend(s, f, &f->branches[p->branch], &row);
     extent event = {row.seq, 1, row.offset, p->branch};
     return run_note(s, &a->run, row.feed, &event);
@@ -348,6 +357,8 @@ static err_t apply_mend(store_core *s, applying *a, const plan_row *p)
         }
         TRY(e);
     }
+    TRY(erase_mended(s, &row));
+    TRY(index_special(s, p));
     TRY(row_put(s, &row, false));
     TRY(damage_clear(s, row.offset));
     spot at = {row.seq, row.offset, row.id};
@@ -356,12 +367,26 @@ static err_t apply_mend(store_core *s, applying *a, const plan_row *p)
     return row_announce(s, &row, a->now);
 }
 
-static err_t apply_held(store_core *s, plan_row *p)
+/* A whole copy of an event whose tail is missing here. */
+static err_t heal_held(store_core *s, const plan_row *p, wall_ms now)
+{
+    row_read r;
+    if ((p->row.flags & ROW_ERASED) != 0)
+        return ERR_OK;
+    TRY(row_get(s, s->txn, p->offset, &r));
+    if (r.damaged || (r.row.flags & (ROW_ERASED | ROW_HIDDEN)) != ROW_ERASED)
+        return ERR_OK;
+    TRY(row_keep(s, &r));
+    return erase_heal(s, &r.row, &p->row, now);
+}
+
+static err_t apply_held(store_core *s, plan_row *p, wall_ms now)
 {
     if (p->before != 0) {
         p->offset = s->plan[p->before - 1].offset;
         p->branch = s->plan[p->before - 1].branch;
     }
+    TRY(heal_held(s, p, now));
     if (p->row.seal.len == 0)
         return ERR_OK;
     return seal_add(s, feed_find(s, p->row.feed), p->branch, p->offset, p->row.seal);
@@ -372,7 +397,7 @@ static err_t apply_one(store_core *s, applying *a, plan_row *p)
     if (p->kind == PLAN_NEW)
         return apply_new(s, a, p);
     TRY(run_flush(s, &a->run)); /* they may ask the indexes about rows of this append */
-    return p->kind == PLAN_MEND ? apply_mend(s, a, p) : apply_held(s, p);
+    return p->kind == PLAN_MEND ? apply_mend(s, a, p) : apply_held(s, p, a->now);
 }
 
 static err_t apply_idem(store_core *s, const append_request *req, wall_ms now)

@@ -1,8 +1,5 @@
 #include "store/store_core_impl.h"
 
-#include "proto/event.h"
-#include "pure/crypto.h"
-
 #include <assert.h>
 
 err_t branch_judge(store_core *s, feed_tree *f, uint32_t branch_no, const spot *at, bool counts)
@@ -21,7 +18,7 @@ err_t branch_judge(store_core *s, feed_tree *f, uint32_t branch_no, const spot *
 
 /* ---- verdicts ---- */
 
-static err_t event_at(store_core *s, uint64_t offset, row_read *r)
+err_t event_at(store_core *s, uint64_t offset, row_read *r)
 {
     if (offset == 0 || offset > s->st.head)
         return ERR_NOT_FOUND;
@@ -105,36 +102,5 @@ err_t store_seal(store_core *s, const seal_request *req)
     if (r.damaged)
         return ERR_DAMAGED;
     err_t e = seal_add(s, f, no, offset, bytes_of(req->seal.b, sizeof req->seal.b));
-    return e == ERR_OK ? ERR_OK : group_fail(s, e);
-}
-
-/* ---- erasure ---- */
-
-static err_t erase_row(store_core *s, row_read *r, wall_ms now)
-{
-    event_view v;
-    uint8_t hash[CRYPTO_HASH_BYTES];
-    TRY(row_keep(s, r));
-    TRY(event_parse(r->row.body, &v));
-    crypto_digest(hash, v.tail);
-    buf_clear(&s->out);
-    TRY(event_write_erased(&v, hash, &s->out));
-    r->row.body = buf_view(&s->out);
-    r->row.flags |= ROW_ERASED;
-    TRY(row_put(s, &r->row, false));
-    return row_announce(s, &r->row, now);
-}
-
-err_t store_erase(store_core *s, const erase_request *req, wall_ms now)
-{
-    row_read r;
-    assert(s->txn != NULL);
-    TRY(s->group);
-    TRY(event_at(s, req->offset, &r));
-    if (r.damaged)
-        return ERR_DAMAGED;
-    if ((r.row.flags & ROW_ERASED) != 0)
-        return ERR_OK;
-    err_t e = erase_row(s, &r, now);
     return e == ERR_OK ? ERR_OK : group_fail(s, e);
 }

@@ -306,19 +306,10 @@ err_t run_note(store_core *s, run_noter *w, feed_id id, const extent *event)
     return ERR_OK;
 }
 
-static void key_start(store_key *key, uint64_t offset)
-{
-    store_key number;
-    key_text(key, "start/");
-    key_offset(&number, offset);
-    memcpy(key->b + key->len, number.b, number.len);
-    key->len += number.len;
-}
-
 err_t start_write(store_core *s, uint64_t offset, const event_id *start)
 {
     store_key key;
-    key_start(&key, offset);
+    key_note(&key, "start/", offset);
     return table_put(s->txn, KV_META, &key, bytes_of(start->b, sizeof start->b), &s->scratch);
 }
 
@@ -327,7 +318,7 @@ event_id start_read(kv_txn *txn, uint64_t offset)
     store_key key;
     bytes content;
     event_id start = {0};
-    key_start(&key, offset);
+    key_note(&key, "start/", offset);
     if (table_get(txn, KV_META, &key, &content) == ERR_OK)
         take_fixed(&content, start.b, sizeof start.b);
     return start;

@@ -6,7 +6,8 @@
  *   store_core_order.c    their order by key
  *   store_core_row.c      single rows of the log: read, write, rewrite, the category index
  *   store_core_append.c   planning and applying an append
- *   store_core_change.c   verdicts, seals, erasure
+ *   store_core_change.c   verdicts, seals
+ *   store_core_erase.c    hidden events, tails that leave, and their remains in the file
  *   store_core_read.c     fetch, feed, stream, scan and the smaller questions
  *   store_core_run.c      runs
  *   store_core_damage.c   damaged rows: known, reported, mended
@@ -117,6 +118,7 @@ typedef struct {
     uint8_t kind;
     bool followed;   /* a later row of this append comes after it */
     bool fork;       /* begins a branch */
+    bool erasure;    /* its kind is event.erase */
     uint32_t before; /* new: the row of this append it follows, held: the same event in this append;
                         1-based, 0 for none */
     uint32_t branch; /* of the parent when new, until it is applied; then its own */
@@ -156,6 +158,8 @@ struct store_core {
     uint64_t *offsets; /* one stream's, while it is brought to disk */
     size_t cap_offsets;
     uint64_t owed; /* rows appended since streams were last brought to disk */
+    uint64_t erase_next;                         /* no tail is due before */
+    enum { WIPE_NONE, WIPE_DUE, WIPE_RUNNING } wipe; /* the file holds remains of tails */
     damaged *damage;
     size_t n_damage, cap_damage;
     plan_row *plan; /* BATCH_MAX_EVENTS */
@@ -209,6 +213,13 @@ err_t row_put(store_core *s, const stored_row *row, bool append) CAIRN_CHECK;
 err_t row_keep(store_core *s, row_read *r) CAIRN_CHECK;
 /* Category and stream from the head of a body (also an erased one); false when it has none. */
 bool row_names(bytes body, bytes *category, bytes *stream);
+/* The same; and whether its kind is that of an erasure. */
+bool row_names_and_erasure(bytes body, bytes *category, bytes *stream, bool *erasure);
+/* Names in the category index that no category can have. */
+#define ERASURES "/erase"
+#define TAILLESS "/tailless"
+/* Notes one offset under such a name. */
+err_t index_row(store_core *s, const char *name, uint64_t offset) CAIRN_CHECK;
 /* Notes offsets (ascending, of one category) in the category index. */
 typedef struct {
     bytes category;
@@ -269,7 +280,20 @@ err_t block_parse(bytes content, feed_id id, uint64_t block, extents *out) CAIRN
 err_t branch_of(store_core *s, kv_txn *txn, feed_id id, uint64_t seq, uint64_t offset,
                 uint32_t *branch_no) CAIRN_CHECK;
 
+/* ---- store_core_erase.c ---- */
+err_t erase_load(store_core *s, kv_txn *txn) CAIRN_CHECK;
+/* When the tail of a hidden event is due; ERR_NOT_FOUND when it is not hidden. */
+err_t erase_note_read(kv_txn *txn, uint64_t offset, uint64_t *due) CAIRN_CHECK;
+/* The erased form of a body, into `out` (cleared). */
+err_t erased_form(bytes body, buf *out) CAIRN_CHECK;
+/* A copy is about to mend a damaged row: it stays as hidden as that was. May use s->out for the body. */
+err_t erase_mended(store_core *s, stored_row *row) CAIRN_CHECK;
+/* Gives a row (in s->list) back the tail that it lacks. */
+err_t erase_heal(store_core *s, stored_row *row, const append_row *copy, wall_ms now) CAIRN_CHECK;
+
 /* ---- store_core_change.c ---- */
+/* ERR_NOT_FOUND when it is no event's. */
+err_t event_at(store_core *s, uint64_t offset, row_read *r) CAIRN_CHECK;
 /* Whether the event at `at` counts is (newly) so: what that means for its branch. feed_refresh later. */
 err_t branch_judge(store_core *s, feed_tree *f, uint32_t branch_no, const spot *at,
                    bool counts) CAIRN_CHECK;

@@ -1,5 +1,7 @@
 #include "store/store_core_impl.h"
 
+#include "proto/event.h"
+
 static err_t stand_in(store_core *s, kv_txn *txn, uint64_t offset, uint8_t reason, row_read *out)
 {
     damage_note(s, txn, offset, reason);
@@ -110,17 +112,30 @@ static bool is_name(bytes s, size_t max)
     return s.len >= 1 && s.len <= max && memchr(s.p, 0, s.len) == NULL;
 }
 
+static bool read_names(mp_reader *r, bytes *category, bytes *stream)
+{
+    uint32_t n = mp_array(r);
+    (void)mp_uint(r);
+    (void)mp_uint(r);
+    (void)mp_any(r);
+    *category = mp_str(r);
+    *stream = mp_str(r);
+    return r->err == ERR_OK && n >= 5 && is_name(*category, CATEGORY_MAX_BYTES) &&
+           is_name(*stream, STREAM_MAX_BYTES);
+}
+
 bool row_names(bytes body, bytes *category, bytes *stream)
 {
     mp_reader r = mp_reader_of(body);
-    uint32_t n = mp_array(&r);
-    (void)mp_uint(&r);
-    (void)mp_uint(&r);
-    (void)mp_any(&r);
-    *category = mp_str(&r);
-    *stream = mp_str(&r);
-    return r.err == ERR_OK && n >= 5 && is_name(*category, CATEGORY_MAX_BYTES) &&
-           is_name(*stream, STREAM_MAX_BYTES);
+    return read_names(&r, category, stream);
+}
+
+bool row_names_and_erasure(bytes body, bytes *category, bytes *stream, bool *erasure)
+{
+    mp_reader r = mp_reader_of(body);
+    bool named = read_names(&r, category, stream);
+    *erasure = named && bytes_is(mp_str(&r), EVENT_KIND_ERASE);
+    return named;
 }
 
 /* ---- the category index ---- */
@@ -156,6 +171,13 @@ err_t category_add(store_core *s, category_writer *w, bytes category, uint64_t o
     return ERR_OK;
 }
 
+err_t index_row(store_core *s, const char *name, uint64_t offset)
+{
+    category_writer w = {0};
+    TRY(category_add(s, &w, bytes_str(name), offset));
+    return category_flush(s, &w);
+}
+
 /* ---- changed rows ---- */
 
 err_t row_announce(store_core *s, const stored_row *target, wall_ms now)
@@ -169,7 +191,7 @@ err_t row_announce(store_core *s, const stored_row *target, wall_ms now)
         .parent = target->offset,
         .position = target->position,
         .received_ms = now.ms,
-        .flags = ROW_CHANGED | (target->flags & (ROW_COUNTS | ROW_OPAQUE | ROW_ERASED)),
+        .flags = ROW_CHANGED | (target->flags & (ROW_COUNTS | ROW_OPAQUE | ROW_ERASED | ROW_HIDDEN)),
         .id = target->id,
     };
     store_key kept; /* the target may borrow what the first put invalidates */

@@ -64,11 +64,25 @@ static err_t find_previous(store_core *s, kv_txn *txn, const run_request *req, r
     return any || event_id_eq(&way->previous, &req->after_id) ? ERR_OK : ERR_NOT_FOUND;
 }
 
+/* What is handed on of a row: nothing hidden. May use s->list. */
+static err_t data_of(store_core *s, const stored_row *row, bytes *data, bool *erased)
+{
+    *erased = (row->flags & (ROW_ERASED | ROW_HIDDEN)) != 0;
+    *data = row->body;
+    if ((row->flags & (ROW_ERASED | ROW_HIDDEN)) == ROW_HIDDEN) {
+        TRY(erased_form(row->body, &s->list));
+        *data = buf_view(&s->list);
+    }
+    return ERR_OK;
+}
+
 /* Adds events until the first seal at or beyond the tip, or until the size is reached; *more then. */
 static err_t add_events(store_core *s, row_walk *rows, const run_way *way, run_writer *w,
                         bool *more)
 {
     row_read r;
+    bytes data;
+    bool erased;
     uint64_t offset;
     uint64_t end = way->f->branches[way->to].tip.seq;
     *more = false;
@@ -77,13 +91,14 @@ static err_t add_events(store_core *s, row_walk *rows, const run_way *way, run_w
         TRY(row_walk_find(s, rows, offset, &r));
         TRY(row_decode(&r));
         bool sealed = r.row.seal.len == SEAL_BYTES;
-        size_t size = 4 + r.row.body.len + r.row.seal.len;
+        TRY(data_of(s, &r.row, &data, &erased));
+        size_t size = 4 + data.len + r.row.seal.len;
         *more = w->sealed_count > 0;
         if (*more && (r.damaged || s->out.len + size > way->max_bytes))
             return ERR_OK;
         if (r.damaged)
             return ERR_DAMAGED;
-        err_t e = run_add(w, r.row.body, (r.row.flags & ROW_ERASED) != 0,
+        err_t e = run_add(w, data, erased,
                           sealed ? (const seal_sig *)(const void *)r.row.seal.p : NULL);
         if (e == ERR_TOO_LARGE)
             return ERR_OK;

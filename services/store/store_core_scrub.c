@@ -236,6 +236,20 @@ static err_t rebuild_category(store_core *s, rebuilding *w, const stored_row *ro
     return category_add(s, &w->category, bytes_of(w->names.b, category.len), row->offset);
 }
 
+static err_t rebuild_special(store_core *s, rebuilding *w, const stored_row *row)
+{
+    bytes category, stream;
+    bool erasure = false, tailless = (row->flags & ROW_ERASED) != 0;
+    if ((row->flags & (ROW_CHANGED | ROW_DAMAGED | ROW_OPAQUE)) == 0)
+        (void)row_names_and_erasure(row->body, &category, &stream, &erasure);
+    if ((row->flags & (ROW_CHANGED | ROW_DAMAGED)) != 0 || (!erasure && !tailless))
+        return ERR_OK;
+    TRY(category_flush(s, &w->category));
+    if (erasure)
+        TRY(index_row(s, ERASURES, row->offset));
+    return tailless ? index_row(s, TAILLESS, row->offset) : ERR_OK;
+}
+
 static err_t rebuild_row(store_core *s, rebuilding *w, uint64_t offset)
 {
     row_read r;
@@ -245,6 +259,7 @@ static err_t rebuild_row(store_core *s, rebuilding *w, uint64_t offset)
     if (r.damaged)
         adopt_damaged(s, &r.row);
     TRY(rebuild_category(s, w, &r.row));
+    TRY(rebuild_special(s, w, &r.row));
     if ((r.row.flags & ROW_CHANGED) != 0)
         s->st.changed++;
     if ((r.row.flags & ROW_CHANGED) != 0 || r.row.seq == 0)

@@ -38,6 +38,12 @@ void key_text(store_key *k, const char *text)
     add(k, text, strlen(text));
 }
 
+void key_note(store_key *k, const char *prefix, uint64_t offset)
+{
+    key_text(k, prefix);
+    add_u64(k, offset);
+}
+
 void key_feed_block(store_key *k, feed_id feed, uint64_t block)
 {
     k->len = 0;

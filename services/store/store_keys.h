@@ -7,6 +7,8 @@
  *             "identity/0", "identity/1"                 who this database is (two copies)
  *             "state/0", "state/1"                       head, clock, marks (two copies)
  *             "start/" offset u64                        id before the event at seq 1 that lies there
+ *             "erase/" offset u64                        an event that is hidden: when its tail is due
+ *             "wipe"                                     there while the file holds remains of tails
  *             "rebuild"                                  there while the indexes are built anew
  *   log       offset u64                                 stored_row of proto/store.def
  *   feed      feed u32, seq / 256 u64                    runs: where those 256 seqs lie
@@ -14,7 +16,8 @@
  *   stream    category 0 stream                          length, first position of what follows, offsets
  *             category 0 stream 0 chunk u32              STREAM_CHUNK offsets (chunk i: positions from
  *                                                        i * STREAM_CHUNK)
- *   category  category 0 offset / 256 u64                a bit per offset, 32 bytes
+ *   category  category 0 offset / 256 u64                a bit per offset, 32 bytes; also under names
+ *                                                        that no category has, "/erase", "/tailless"
  *   idem      the client's key                           when, and runs of offsets
  *   damage    offset u64                                 feed, seq, reason
  *
@@ -45,6 +48,7 @@ static inline bytes key_view(const store_key *k)
 
 void key_offset(store_key *k, uint64_t offset);
 void key_text(store_key *k, const char *text);
+void key_note(store_key *k, const char *prefix, uint64_t offset); /* in meta */
 void key_feed_block(store_key *k, feed_id feed, uint64_t block);
 void key_branch(store_key *k, feed_id feed, uint32_t branch);
 void key_category(store_key *k, bytes category, uint64_t block);

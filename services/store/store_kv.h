@@ -67,6 +67,7 @@ typedef struct {
     err_t (*next)(kv_cursor *c);
     void (*done)(kv_cursor *c);
     err_t (*stats)(store_kv *kv, kv_stats *out);
+    err_t (*wipe)(store_kv *kv, uint32_t pages, bool *more);
     void (*free)(store_kv *kv);
 } kv_ops;
 
@@ -145,6 +146,15 @@ static inline void kv_done(kv_cursor *c)
 static inline CAIRN_CHECK err_t kv_get_stats(store_kv *kv, kv_stats *out)
 {
     return kv->ops->stats(kv, out);
+}
+/* Overwrites what lies in the database's file and belongs to no row: remains of what was replaced or
+ * removed before this walk began. `pages` 0 begins one anew: nothing of it stays in memory either;
+ * commit once before going on. Then looks at so many pages a call, until *more is false. ERR_BUSY:
+ * another process reads an older state; try again later. ERR_DAMAGED: the file is not as it should
+ * be, and was left alone. No transaction may be open. */
+static inline CAIRN_CHECK err_t kv_wipe(store_kv *kv, uint32_t pages, bool *more)
+{
+    return kv->ops->wipe(kv, pages, more);
 }
 /* No transaction may be open. */
 static inline void kv_free(store_kv *kv)

@@ -4,6 +4,7 @@
 #include "store/store_lmdb.h"
 
 #include "store/store_lmdb_file.h"
+#include "store/store_lmdb_wipe.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,6 +38,7 @@ typedef struct {
     uint64_t page_bytes, file_bytes; /* of the file, when the open transaction began */
     uint64_t whole_bytes;            /* so long at least is the file */
     const uint8_t *map;
+    lmdb_wiper wiper;
 } lmdb_kv;
 
 static const char *const table_names[KV_TABLES] = {"meta",   "log",      "feed", "head",
@@ -448,6 +450,21 @@ static err_t lmdb_stats(store_kv *kv, kv_stats *out)
     return e;
 }
 
+/* Pages in memory are used again without being cleared, so they go with the environment. */
+static err_t lmdb_wipe_some(store_kv *kv, uint32_t pages, bool *more)
+{
+    lmdb_kv *m = (lmdb_kv *)(void *)kv;
+    assert(m->open == NULL);
+    *more = true;
+    if (m->read_only)
+        return ERR_READ_ONLY;
+    if (pages == 0)
+        m->wiper = (lmdb_wiper){0};
+    if (pages == 0 || m->env == NULL)
+        return reopen(m);
+    return lmdb_wipe(m->env, &m->wiper, pages, more);
+}
+
 static void lmdb_free(store_kv *kv)
 {
     lmdb_kv *m = (lmdb_kv *)(void *)kv;
@@ -469,6 +486,7 @@ static const kv_ops lmdb_ops = {
     .next = lmdb_next,
     .done = lmdb_done,
     .stats = lmdb_stats,
+    .wipe = lmdb_wipe_some,
     .free = lmdb_free,
 };
 

@@ -407,6 +407,14 @@ static void mem_free(store_kv *kv)
     free(m);
 }
 
+/* There is no file. */
+static err_t mem_wipe(store_kv *kv, uint32_t pages, bool *more)
+{
+    (void)kv;
+    *more = pages == 0;
+    return ERR_OK;
+}
+
 static const kv_ops mem_ops = {
     .begin = mem_begin,
     .commit = mem_commit,
@@ -420,6 +428,7 @@ static const kv_ops mem_ops = {
     .next = mem_next,
     .done = mem_done,
     .stats = mem_stats,
+    .wipe = mem_wipe,
     .free = mem_free,
 };
 

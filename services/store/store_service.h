@@ -1,6 +1,6 @@
 /* The process around the core. dispatch.c: the table of requests, and reads; group.c: writes that wait
  * for the end of the turn and are committed together; waiters.c: fetches that wait for news; start.c:
- * opening; tend.c: what is done when nothing else is. */
+ * opening; tend.c: what is done when nothing else is; tails.c: erased events leave the disk. */
 #ifndef CAIRN_STORE_SERVICE_H
 #define CAIRN_STORE_SERVICE_H
 
@@ -49,6 +49,13 @@ typedef struct {
     mono_ms busy;        /* when a group was committed last */
     mono_ms tend, scrub; /* when next; 0: never */
     bool scrubs;
+    struct {
+        mono_ms next, wipe; /* when next; wipe 0: the file holds no remains */
+        mono_ms since;      /* it holds some */
+        mono_ms steady;     /* the clock has made no step since */
+        int64_t gap_ms;     /* wall clock minus monotonic clock, then */
+        uint32_t settle_ms;
+    } tails;
     uint64_t damaged;
 } store_service;
 
@@ -61,7 +68,8 @@ enum {
     COUNT_READS,
     COUNT_ROWS,
     COUNT_SCRUBBED,
-    COUNT_DAMAGED
+    COUNT_DAMAGED,
+    COUNT_TAILS
 };
 
 extern const service_def store_def;
@@ -73,6 +81,8 @@ void store_stop(service *s, void *self);
 /* group.c: the handler of every write, and the end of a turn. */
 service_handler group_add;
 void group_turn(service *s, void *self);
+/* Tells readers of rows after `head`. */
+void group_tell(store_service *g, uint64_t head);
 /* Commits what waits now. */
 void group_commit(store_service *g);
 void group_fail_all(store_service *g, err_t e);
@@ -81,6 +91,12 @@ void group_fail_all(store_service *g, err_t e);
 void waiters_add(store_service *g, const service_call *call, const fetch_request *req);
 void waiters_wake(store_service *g); /* new rows are there */
 void waiters_expire(store_service *g);
+
+/* tails.c */
+void tails_start(store_service *g);
+void tails_tick(store_service *g);
+/* After a commit: the file may hold remains from now on. */
+void tails_left(store_service *g);
 
 /* tend.c */
 void tend_tick(service *s, void *self);

@@ -32,6 +32,8 @@ void tend_schedule(store_service *g)
         g->tend = (mono_ms){g->busy.ms + IDLE_MS};
     sooner(&at, g->tend);
     sooner(&at, g->scrub);
+    sooner(&at, g->tails.next);
+    sooner(&at, g->tails.wipe);
     if (at.ms != 0)
         service_wake(g->service, at);
 }
@@ -91,6 +93,7 @@ void tend_tick(service *s, void *self)
     tend(g);
     if (g->scrubs)
         scrub(g);
+    tails_tick(g);
 }
 
 bool tend_health(void *self, buf *state)

@@ -307,33 +307,6 @@ Test(store_core, idempotency_keys_live_for_a_month_and_clocks_never_go_back)
     world_release(&w);
 }
 
-Test(store_core, erasing_keeps_the_chain_and_says_so)
-{
-    rows_reply out;
-    stored_row row;
-    store_scrubbed scrubbed;
-    world_init(&w, IN_MEMORY, 10);
-    append_with_key("a", 1, (wall_ms){1000});
-    erase_request req = {.offset = 1};
-    for (int i = 0; i < 2; i++) { /* the second time changes nothing */
-        cr_assert_eq(store_begin(w.s), ERR_OK);
-        cr_assert_eq(store_erase(w.s, &req, (wall_ms){2000}), ERR_OK);
-        cr_assert_eq(store_commit(w.s), ERR_OK);
-    }
-    cr_assert_eq(store_head(w.s), 3);
-    fetch_request fetch = {.max = 10};
-    cr_assert_eq(store_fetch(w.s, &fetch, &out), ERR_OK);
-    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
-    const model_event *e = &w.m.events[0];
-    cr_assert((row.flags & ROW_ERASED) != 0 && !bytes_eq(row.body, bytes_of(e->body, e->body_len)));
-    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
-    cr_assert(msg_list_next(&stored_row_desc, &out.rows, &row));
-    cr_assert((row.flags & ROW_CHANGED) != 0 && (row.flags & ROW_ERASED) != 0 && row.parent == 1);
-    cr_assert_eq(store_scrub(w.s, 100, (wall_ms){3000}, &scrubbed), ERR_OK);
-    cr_assert(scrubbed.pass_ended && scrubbed.damaged == 0); /* the id still follows */
-    world_release(&w);
-}
-
 /* ---- one by one, what random histories rarely meet ---- */
 
 static void append_rows(const model_append_row *made, size_t n, bool allow_fork)
