@@ -134,6 +134,12 @@ err_t event_parse_erased(bytes erased, event_view *out)
     return ERR_OK;
 }
 
+bool event_is_erasable(const event_view *v)
+{
+    return v->opaque ||
+           !(bytes_is(v->category, EVENT_OWN_CATEGORY) || bytes_is(v->kind, EVENT_KIND_ERASE));
+}
+
 err_t event_write_erased(const event_view *v, const uint8_t *tail_hash, buf *out)
 {
     size_t at = out->len;

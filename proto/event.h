@@ -10,6 +10,7 @@
 #define EVENT_HEAD_ELEMENTS 6u  /* elements 0-5 are the head, the rest is the tail */
 #define EVENT_HASH_BYTES    32u /* BLAKE2b-256 of a tail */
 #define EVENT_KIND_ERASE    "event.erase"
+#define EVENT_OWN_CATEGORY  "cairn" /* Cairn's own events: the roster, what forms look like */
 #define EVENT_ERASED_EXTRA  36u /* what stands for an erased tail: u32 BE length, hash */
 
 typedef struct {
@@ -39,6 +40,9 @@ err_t event_parse(bytes body, event_view *out) CAIRN_CHECK;
 err_t event_parse_erased(bytes erased, event_view *out) CAIRN_CHECK;
 /* Appends the erased form of a parsed body; `tail_hash` is 32 bytes of H(tail). */
 err_t event_write_erased(const event_view *v, const uint8_t *tail_hash, buf *out) CAIRN_CHECK;
+
+/* Whether such an event may be in erased form at all; judged by the head, which stays. */
+bool event_is_erasable(const event_view *v);
 
 /* Length of the body as its author wrote it, erased or not: what the 64 KiB from seal to seal
  * count. */

@@ -22,8 +22,9 @@
 
 #include "base/buf.h"
 #include "base/ids.h"
+#include "proto/event.h"
 
-#define ROSTER_CATEGORY     "cairn"
+#define ROSTER_CATEGORY     EVENT_OWN_CATEGORY
 #define ROSTER_STREAM       "members"
 #define ROSTER_KIND_GENESIS "genesis"
 #define ROSTER_KIND_ADD     "member.add"

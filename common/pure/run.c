@@ -138,6 +138,8 @@ static err_t check_item(walk *w, const run_item *item)
 {
     event_view v;
     TRY(item->erased ? event_parse_erased(item->data, &v) : event_parse(item->data, &v));
+    if (item->erased && !event_is_erasable(&v))
+        return ERR_MALFORMED;
     w->since_events++;
     w->since_bytes += event_written_bytes(&v);
     if (w->since_events > SEAL_MAX_EVENTS || w->since_bytes > SEAL_MAX_BYTES)

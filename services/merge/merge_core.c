@@ -50,6 +50,7 @@ void merge_core_free(merge_core *c)
     free(c->seen);
     frontier_release(&c->wanted);
     frontier_release(&c->mend);
+    merge_erase_free(c);
     merge_kept_free(c);
     roster_free(&c->roster);
     crypto_wipe(&c->identity.signer, sizeof c->identity.signer);
@@ -250,6 +251,7 @@ err_t merge_core_load(merge_core *c, const store_hello_reply *hello)
     merge_local_reset(c); /* now it is known whose the tips are */
     clock_not_before_own(c);
     TRY(merge_roster_apply(c));
+    TRY(merge_erase_load(c));
     c->overtaken |= own_feed_forked(c);
     c->loaded = true;
     return ERR_OK;
@@ -311,10 +313,12 @@ void merge_core_frontier(merge_core *c, frontier_reply *out)
         c->front_rows[i] = row_of(&c->front.at[i]);
     size_t n = 0;
     if (c->roster != NULL && roster_wanted(c->roster, &c->wanted) == ERR_OK)
-        for (size_t i = 0; i < c->wanted.n && n < WANTED_MAX - MEND_WANTS_MAX; i++)
+        for (size_t i = 0; i < c->wanted.n && n < WANTED_MAX - MEND_WANTS_MAX - TAIL_WANTS_MAX; i++)
             c->wanted_rows[n++] = row_of(&c->wanted.at[i]);
-    for (size_t i = 0; i < c->mend.n && n < WANTED_MAX; i++)
+    for (size_t i = 0; i < c->mend.n && i < MEND_WANTS_MAX; i++)
         c->wanted_rows[n++] = row_of(&c->mend.at[i]);
+    for (size_t i = 0; i < c->tails.n && i < TAIL_WANTS_MAX; i++)
+        c->wanted_rows[n++] = row_of(&c->tails.at[i]);
     *out = (frontier_reply){.version = c->front_version,
                             .events = c->events,
                             .entries = MSG_LIST_OF(c->front_rows, c->front.n),

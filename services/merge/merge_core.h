@@ -36,12 +36,14 @@ typedef struct {
     /* Rows of a feed from..to in order of seq; stops early when `each` returns false. */
     err_t (*read_feed)(void *ctx, feed_id feed, uint64_t from, uint64_t to,
                        bool (*each)(void *arg, const stored_row *row), void *arg);
-    /* Rows of category "cairn", stream "members", by arrival. */
-    err_t (*read_roster)(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg);
+    /* Rows of a category, or of one of the store's own lists ("/erase", "/tailless"), by arrival. */
+    err_t (*read_category)(void *ctx, const char *category,
+                           bool (*each)(void *arg, const stored_row *row), void *arg);
     err_t (*tips)(void *ctx, bool (*each)(void *arg, const tip_row *row), void *arg);
     err_t (*verdicts)(void *ctx, const verdict_row *rows, size_t n);
     err_t (*seal)(void *ctx, const seal_request *seal);
     err_t (*incarnation)(void *ctx, uint16_t incarnation);
+    err_t (*erase)(void *ctx, const erase_request *erase);
 } merge_io;
 
 /* Takes copies of `identity` (its genesis too) and `io`. `seed` salts hash tables. NULL when out of memory. */
@@ -70,6 +72,7 @@ typedef struct {
     bool fork;                 /* makes or extends a branch */
     member_key author;         /* unless it is local */
     bool roster; /* has events of the roster: nothing is judged until they are folded */
+    bool erasures, tailless; /* has events of kind event.erase; events without their tails */
     hlc_stamp clock;
 } merge_batch;
 
@@ -85,7 +88,8 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
 /* Adds the events of a request to the batch, all or none; *first is the index of the first row. `salt` is random and
  * may be the same for a whole batch.
  * ERR_NOT_READY (not enrolled or roster unknown), ERR_FORBIDDEN (reader, removed, reserved stream), ERR_BUSY (the
- * batch is full: close it first), or event_build's errors; `why` gets words. */
+ * batch is full: close it first), for an event.erase also ERR_NOT_FOUND and ERR_INVALID, or event_build's errors; `why`
+ * gets words. */
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
                       merge_batch *b, size_t *first, buf *why) CAIRN_CHECK;
 /* The same for the roster's own events, made here from the wish of a person. On ERR_EXISTS (same key) *number is the

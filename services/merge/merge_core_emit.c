@@ -33,7 +33,7 @@ void merge_batch_release(merge_batch *b)
 void merge_batch_clear(merge_batch *b)
 {
     b->n = b->n_seals = 0;
-    b->local = b->fork = b->roster = false;
+    b->local = b->fork = b->roster = b->erasures = b->tailless = false;
     memset(b->unsealed, 0, sizeof b->unsealed);
     buf_clear(&b->bodies);
 }
@@ -118,6 +118,7 @@ static err_t add_row(merge_core *c, merge_batch *b, unsigned slot, const event_v
     b->local = true;
     b->unsealed[slot] = b->n;
     b->roster |= merge_is_roster_event(v);
+    b->erasures |= bytes_is(v->kind, EVENT_KIND_ERASE);
     l->seq = row->seq;
     l->id = row->id;
     l->unsealed_events++;
@@ -249,6 +250,8 @@ static err_t emit_all(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
                 why, "the stream cairn/members is written by cairn invite and cairn member only");
             return ERR_FORBIDDEN;
         }
+        if (bytes_is(row.kind, EVENT_KIND_ERASE))
+            TRY(merge_may_erase(c, &row, why));
         err_t e = build(c, now, salt, in->feed_class, &row, b);
         if (e != ERR_OK) {
             buf_add_str(why, err_text(e));

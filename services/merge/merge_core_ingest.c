@@ -71,7 +71,11 @@ static void see_event(void *ctx, uint32_t index, const event_id *id, const event
     judging *j = ctx;
     j->c->ids[index] = *id;
     j->c->seen[index] = (seen_event){
-        .stamp = v->stamp, .opaque = v->opaque, .roster = !v->opaque && merge_is_roster_event(v)};
+        .stamp = v->stamp,
+        .opaque = v->opaque,
+        .roster = !v->opaque && merge_is_roster_event(v),
+        .erasure = !v->opaque && bytes_is(v->kind, EVENT_KIND_ERASE),
+    };
 }
 
 /* The header of a run from seq 1 on names the key by its id(0). */
@@ -154,6 +158,8 @@ static void add_event(judging *j, uint32_t i, const run_item *item, size_t at, c
     }
     b->n++;
     b->roster |= seen->roster;
+    b->erasures |= seen->erasure;
+    b->tailless |= item->erased;
     if (!seen->opaque && item->seq <= cut)
         hlc_observe(&j->c->clock, seen->stamp, j->now);
 }
@@ -187,8 +193,12 @@ static err_t fill_batch(judging *j, uint32_t held)
     if (!buf_add_bytes(&j->batch->bodies, j->run.all))
         return j->batch->bodies.err;
     for (uint32_t i = 0; i < j->verdict.sealed && run_next(&it, &item); i++) {
-        if (i >= from)
+        bool brings_tail = i < held && !item.erased &&
+                           merge_lacks_tail(j->c, j->run.feed, item.seq, &j->c->ids[i]);
+        if (i >= from || brings_tail)
             add_event(j, i, &item, at + (size_t)(item.data.p - j->run.all.p), &prev, cut);
+        j->out->accepted += brings_tail;
+        j->out->duplicates -= brings_tail;
         prev = j->c->ids[i];
     }
     return ERR_OK;
@@ -256,7 +266,8 @@ static err_t admit(judging *j, merge_tip *tip)
     j->out->duplicates = held;
     if (held > 0)
         TRY(keep_seals(j, held));
-    if (held == j->verdict.sealed && !j->mend)
+    if (held == j->verdict.sealed && !j->mend &&
+        merge_lacks_tails(j->c, j->run.feed, j->run.first_seq, held) == 0)
         return ERR_OK;
     j->c->pending =
         (pending_run){j->run.feed, j->run.first_seq, j->verdict.sealed, j->c->ids, j->run.previous};
@@ -272,7 +283,7 @@ static err_t admit(judging *j, merge_tip *tip)
         tip = merge_tip_find(f, j->run.first_seq + held - 1, &j->c->ids[held - 1]);
     TRY(advance_tip(j, tip));
     notice_own(j);
-    j->out->accepted = j->verdict.sealed - held;
+    j->out->accepted += j->verdict.sealed - held;
     return ERR_OK;
 }
 

@@ -72,7 +72,7 @@ err_t merge_roster_load(merge_core *c)
     c->roster = roster_new(&c->identity.dataset, &view, c->seed);
     if (c->roster == NULL)
         return ERR_NO_MEMORY;
-    TRY(c->io.read_roster(c->io.ctx, fold_row, &f));
+    TRY(c->io.read_category(c->io.ctx, ROSTER_CATEGORY, fold_row, &f));
     return f.e;
 }
 
@@ -190,7 +190,8 @@ err_t merge_roster_apply(merge_core *c)
             TRY(revise_member(c, changed[i], &any));
     if (!any)
         return ERR_OK;
-    return merge_refresh_sealed(c);
+    TRY(merge_refresh_sealed(c));
+    return c->loaded ? merge_erase_load(c) : ERR_OK; /* else it follows anyway */
 }
 
 /* ---- after a commit ---- */
@@ -275,7 +276,7 @@ static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
     merge_tip *t = tip_of_row(c, row);
     if (t != NULL) {
         note_sealed(t, row);
-        if (!same_chain_goes_on(b, i) && (row->flags & ROW_ERASED) == 0 &&
+        if (!same_chain_goes_on(b, i) && row->seq == t->seq && (row->flags & ROW_ERASED) == 0 &&
             event_parse(row->body, &v) == ERR_OK)
             t->stamp = v.stamp;
         t->cut = t->sealed_seq > t->cut ? t->sealed_seq : t->cut;
@@ -306,5 +307,6 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
         memcmp(b->rows[0].id.b, c->identity.dataset.b, EVENT_ID_BYTES) == 0)
         merge_local_reset(c); /* the founder's own feed goes on after genesis */
     merge_front_changed(c);
-    return merge_roster_apply(c);
+    TRY(merge_roster_apply(c));
+    return merge_erase_committed(c, b);
 }

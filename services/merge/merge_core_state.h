@@ -7,6 +7,7 @@
 #include "proto/row.h"
 
 #define MEND_WANTS_MAX 256u
+#define TAIL_WANTS_MAX 256u
 #define MERGE_CLASSES  3u
 #define MERGE_FOUNDER  MERGE_CLASSES /* the slot of the chain by the founder's key beside the own */
 #define MERGE_KEYS_MAX                                                                             \
@@ -50,6 +51,11 @@ typedef struct kept_run {
     uint8_t bytes[];
 } kept_run;
 
+/* An erasure of what is not here yet. */
+typedef struct {
+    frontier_entry target, by;
+} merge_wait;
+
 /* The run that is being judged: the roster's questions see it as held already. */
 typedef struct {
     feed_id feed;
@@ -62,7 +68,7 @@ typedef struct {
 /* What was learnt of an event when its run was checked. */
 typedef struct {
     hlc_stamp stamp;
-    bool opaque, roster;
+    bool opaque, roster, erasure;
 } seen_event;
 
 struct merge_core {
@@ -86,6 +92,9 @@ struct merge_core {
     frontier_row *front_rows;
     frontier_row *wanted_rows;
     frontier wanted, mend; /* by removals; because of damage */
+    frontier tails;        /* events that count and whose tails are missing */
+    merge_wait *waits;     /* sorted by target */
+    size_t n_waits, cap_waits;
     kept_run *kept;
     size_t kept_bytes, kept_runs;
     refusal_row refusals[REFUSALS_MAX];
@@ -128,6 +137,19 @@ bool merge_is_roster_event(const event_view *v);
 
 /* Tips of a feed by one key: two are a fork. */
 uint32_t merge_tips_by(const merge_feed *f, const member_key *author);
+
+/* merge_core_erase.c */
+/* Judges all erasures and looks for missing tails: at start, and when verdicts have changed. */
+err_t merge_erase_load(merge_core *c) CAIRN_CHECK;
+/* After a commit: what its erasures name, what others name in it, and which tails it lacks or brought. */
+err_t merge_erase_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
+/* May this node write that? Errors as merge_core_emit's. */
+err_t merge_may_erase(merge_core *c, const emit_row *row, buf *why) CAIRN_CHECK;
+/* Is the tail of this event wanted? */
+bool merge_lacks_tail(const merge_core *c, feed_id feed, uint64_t seq, const event_id *id);
+/* How many of the n events from first_seq on, whose ids are c->ids. */
+uint32_t merge_lacks_tails(const merge_core *c, feed_id feed, uint64_t first_seq, uint32_t n);
+void merge_erase_free(merge_core *c);
 
 /* merge_core_emit.c */
 void merge_local_reset(merge_core *c); /* local heads of the member's own feeds = committed tips */

@@ -74,9 +74,10 @@ static err_t read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
     return ERR_OK;
 }
 
-static err_t read_roster(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg)
+static err_t read_category(void *ctx, const char *category,
+                           bool (*each)(void *arg, const stored_row *row), void *arg)
 {
-    fetch_request req = {.max = 1024, .category = bytes_str(ROSTER_CATEGORY)};
+    fetch_request req = {.max = 1024, .category = bytes_str(category)};
     for (;;) {
         rows_reply reply;
         TRY(ask_fetch(ctx, &req, &reply));
@@ -117,7 +118,12 @@ static err_t incarnation(void *ctx, uint16_t value)
     return ask_incarnation(ctx, &req, NULL);
 }
 
+static err_t erase(void *ctx, const erase_request *req)
+{
+    return ask(ctx, &erase_request_desc, req, &(ok_reply){0});
+}
+
 merge_io merge_store_io(merge_service *m)
 {
-    return (merge_io){m, locate, read_feed, read_roster, tips, verdicts, seal, incarnation};
+    return (merge_io){m, locate, read_feed, read_category, tips, verdicts, seal, incarnation, erase};
 }

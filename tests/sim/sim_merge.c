@@ -58,10 +58,11 @@ static err_t io_read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
     return ERR_OK;
 }
 
-static err_t io_read_roster(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg)
+static err_t io_read_category(void *ctx, const char *category,
+                              bool (*each)(void *arg, const stored_row *row), void *arg)
 {
     sim_node *n = ctx;
-    fetch_request req = {.max = 64, .category = bytes_str(ROSTER_CATEGORY)};
+    fetch_request req = {.max = 64, .category = bytes_str(category)};
     TRY(flaky(n));
     for (;;) {
         rows_reply reply;
@@ -129,10 +130,18 @@ static err_t io_incarnation(void *ctx, uint16_t value)
     return in_group(n, store_incarnation(n->store, &req));
 }
 
+static err_t io_erase(void *ctx, const erase_request *req)
+{
+    sim_node *n = ctx;
+    TRY(flaky(n));
+    TRY(store_begin(n->store));
+    return in_group(n, store_erase(n->store, req, sim_clock(n->world, n)));
+}
+
 merge_io sim_merge_io(sim_node *n)
 {
-    return (merge_io){n,       io_locate,   io_read_feed, io_read_roster,
-                      io_tips, io_verdicts, io_seal,      io_incarnation};
+    return (merge_io){n,           io_locate, io_read_feed,   io_read_category, io_tips,
+                      io_verdicts, io_seal,   io_incarnation, io_erase};
 }
 
 /* ---- flights ---- */

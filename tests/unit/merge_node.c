@@ -1,6 +1,7 @@
 #include "tests/unit/merge_node.h"
 
 #include "pure/chain.h"
+#include "pure/erasure.h"
 #include "pure/run.h"
 
 #include <stdio.h>
@@ -52,10 +53,11 @@ static err_t io_read_feed(void *ctx, feed_id feed, uint64_t from, uint64_t to,
     return ERR_OK;
 }
 
-static err_t io_read_roster(void *ctx, bool (*each)(void *arg, const stored_row *row), void *arg)
+static err_t io_read_category(void *ctx, const char *category,
+                              bool (*each)(void *arg, const stored_row *row), void *arg)
 {
     merge_node *m = ctx;
-    fetch_request req = {.max = 100, .category = bytes_str(ROSTER_CATEGORY)};
+    fetch_request req = {.max = 100, .category = bytes_str(category)};
     bool stopped = false, last = false;
     while (!stopped && !last) {
         rows_reply r;
@@ -108,6 +110,13 @@ static err_t io_incarnation(void *ctx, uint16_t value)
     merge_node *m = ctx;
     TRY(store_begin(m->store));
     return in_group(m, store_incarnation(m->store, &(incarnation_request){.incarnation = value}));
+}
+
+static err_t io_erase(void *ctx, const erase_request *req)
+{
+    merge_node *m = ctx;
+    TRY(store_begin(m->store));
+    return in_group(m, store_erase(m->store, req, (wall_ms){m->now_ms}));
 }
 
 /* ---- making nodes ---- */
@@ -167,8 +176,8 @@ static void open_node(merge_node *n, store_kv *kv, bool copied)
     store_hello_reply hello;
     store_opening how = {
         .inode = copied ? 2 : 1, .birth_ns = 1, .random_epoch = 7, .random_incarnation = 0x1230};
-    merge_io io = {n,       io_locate,   io_read_feed, io_read_roster,
-                   io_tips, io_verdicts, io_seal,      io_incarnation};
+    merge_io io = {n,           io_locate, io_read_feed,   io_read_category, io_tips,
+                   io_verdicts, io_seal,   io_incarnation, io_erase};
     n->kv = kv;
     MUST(store_open(&n->store, kv, &how));
     n->core = merge_core_new(&n->identity, &io, (wall_ms){1767225600000}, 1);
@@ -275,6 +284,23 @@ err_t merge_node_try_emit(merge_node *n, const char *category, const char *strea
     emit_row row = {
         .category = bytes_str(category), .stream = bytes_str(stream), .kind = bytes_str(kind)};
     return emit(n, CLASS_ROUTINE, &row, &out);
+}
+
+err_t merge_node_erase(merge_node *n, const char *stream, feed_id feed, uint64_t seq,
+                       const event_id *id, ref_row *out)
+{
+    ref_row own;
+    buf payload;
+    bytes key = bytes_str("a");
+    buf_init(&payload, 256);
+    erasure_write(&payload, feed, seq, id, &key, 1);
+    emit_row row = {.category = bytes_str("form"),
+                    .stream = bytes_str(stream),
+                    .kind = bytes_str(EVENT_KIND_ERASE),
+                    .payload = buf_view(&payload)};
+    err_t e = emit(n, CLASS_ROUTINE, &row, out != NULL ? out : &own);
+    buf_release(&payload);
+    return e;
 }
 
 void merge_node_add(merge_node *n, member_no number, roster_role role)

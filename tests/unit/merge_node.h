@@ -31,6 +31,9 @@ ref_row merge_node_emit(merge_node *n, feed_class c, const char *stream, const c
                         const ref_row *replaces, size_t n_replaces);
 err_t merge_node_try_emit(merge_node *n, const char *category, const char *stream,
                           const char *kind);
+/* Writes an event.erase in form/`stream` that names (feed, seq, id); *out, if not NULL, is its own reference. */
+err_t merge_node_erase(merge_node *n, const char *stream, feed_id feed, uint64_t seq,
+                       const event_id *id, ref_row *out);
 void merge_node_add(merge_node *n, member_no number, roster_role role);
 void merge_node_remove(merge_node *n, member_no number);
 err_t merge_node_readd(merge_node *n, member_no number);
