@@ -1,12 +1,12 @@
 #include "projection/fold_stream.h"
 
+#include "pure/erasure.h"
 #include "pure/value.h"
 
 #include <stdlib.h>
 
 #define FORM_STREAM  "form/"
 #define FORM_KIND    "form.columns"
-#define KIND_ERASE   EVENT_KIND_ERASE
 #define LINE_MAX     (256u << 20)
 #define ERASURES_MAX 4096u
 
@@ -18,7 +18,7 @@ struct fold_stream {
     uint32_t n, room;
     view_damaged *damaged;
     uint32_t n_damaged, damaged_room;
-    bool erasures; /* an event.erase is among the events */
+    bool hidden; /* one of the events is erased */
     arena scratch;
     buf line;
 };
@@ -121,7 +121,7 @@ void fold_stream_free(fold_stream **at)
 void fold_stream_start(fold_stream *f)
 {
     f->n = f->n_damaged = 0;
-    f->erasures = false;
+    f->hidden = false;
     arena_reset(&f->scratch);
 }
 
@@ -160,44 +160,38 @@ err_t fold_stream_add(fold_stream *f, const held_row *h)
         .id = &h->row.id,
         .view = &h->view,
         .counts = (h->row.flags & ROW_COUNTS) != 0 && feed_class_of(h->row.feed) != CLASS_RESERVED,
+        .erased = (h->row.flags & ROW_HIDDEN) != 0,
     };
-    f->erasures = f->erasures || bytes_is(h->view.kind, KIND_ERASE);
+    f->hidden = f->hidden || f->events[f->n - 1].erased;
     return ERR_OK;
 }
 
-/* ---- erasures: event.erase {id: bin 32, keys: [name …], ref} lies in the stream of the event it hides ---- */
+/* ---- erasures: who may, merge has judged (ROW_HIDDEN); here their keys are gathered ---- */
 
-static err_t hide(fold_stream *f, refs_event *target, bytes keys)
+static err_t unite_keys(fold_stream *f, refs_event *target, const erasure *says)
 {
-    mp_reader r = mp_reader_of(keys);
-    uint32_t n = mp_peek(&r) == MP_ARRAY ? mp_array(&r) : 0;
-    bytes *all = arena_array(&f->scratch, (size_t)target->n_keys + n, sizeof *all);
+    erasure_iter it = erasure_keys(says);
+    bytes *all = arena_array(&f->scratch, (size_t)target->n_keys + it.left, sizeof *all);
     if (all == NULL)
         return ERR_NO_MEMORY;
     if (target->n_keys > 0)
         memcpy(all, target->keys, target->n_keys * sizeof *all);
-    target->erased = true;
     target->keys = all;
-    for (; n > 0 && r.err == ERR_OK; n--) {
-        bytes key, item = mp_any(&r);
-        if (value_str(item, &key))
-            all[target->n_keys++] = key;
-    }
+    while (erasure_next_key(&it, &all[target->n_keys]))
+        target->n_keys++;
     return ERR_OK;
 }
 
 static err_t apply_erasure(fold_stream *f, const refs_event *by)
 {
-    mp_reader r = mp_reader_of(value_get(by->view->payload, "id"));
-    event_id id;
-    mp_fixed(&r, id.b, sizeof id.b);
-    if (mp_done(&r) != ERR_OK)
+    erasure says;
+    if (!erasure_read(by->feed, by->seq, by->view, &says))
         return ERR_OK;
     for (uint32_t i = 0; i < f->n; i++) {
         refs_event *t = &f->events[i];
-        if (t != by && event_id_eq(t->id, &id) && !bytes_is(t->view->kind, KIND_ERASE) &&
+        if (t->erased && event_id_eq(t->id, &says.id) &&
             people_may_erase(f->people, by->feed, t->feed))
-            return hide(f, t, value_get(by->view->payload, "keys"));
+            return unite_keys(f, t, &says);
     }
     return ERR_OK;
 }
@@ -207,7 +201,7 @@ static err_t apply_erasures(fold_stream *f)
     uint32_t left = ERASURES_MAX;
     for (uint32_t i = 0; i < f->n && left > 0; i++)
         if (f->events[i].counts && !f->events[i].view->erased &&
-            bytes_is(f->events[i].view->kind, KIND_ERASE)) {
+            bytes_is(f->events[i].view->kind, EVENT_KIND_ERASE)) {
             TRY(apply_erasure(f, &f->events[i]));
             left--;
         }
@@ -228,7 +222,7 @@ static err_t put_record(fold_stream *f, view_db *db, bytes form, bytes record)
     refs_rules rules = rules_of(f);
     view_record r = {
         .form = form, .record = record, .damaged = f->damaged, .n_damaged = f->n_damaged};
-    if (f->erasures)
+    if (f->hidden)
         TRY(apply_erasures(f));
     TRY(record_fold(f->folder, f->events, f->n, &rules, &r.state));
     buf_clear(&f->line);

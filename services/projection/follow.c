@@ -65,6 +65,7 @@ follow *follow_new(const follow_setup *setup, view_db *db, bool fresh)
     if (!fresh) {
         f->at = view_db_position(db);
         f->void_mark = view_db_fact(db, FACT_VOID);
+        f->remains = view_db_fact(db, FOLLOW_FACT_REMAINS) != 0;
     }
     follow_step(f, FOLLOW_HELLO);
     return f;
@@ -210,6 +211,18 @@ void follow_tick(follow *f, mono_ms now)
     }
     f->retry_at.ms = 0;
     follow_step(f, FOLLOW_HELLO);
+}
+
+/* ---- what was erased ---- */
+
+void follow_purge(follow *f)
+{
+    if (!f->remains || !f->caught_up || f->batch.open || f->held.full)
+        return;
+    err_t e = view_db_purge(f->db, FOLLOW_FACT_REMAINS);
+    f->remains = e != ERR_OK;
+    if (e != ERR_OK) /* somebody reads it, or the disk is full: again with the next answer of the store */
+        log_debug("remains of erased values stay in the view for now: %s", view_db_error(f->db));
 }
 
 /* ---- phases before rows come ---- */

@@ -66,7 +66,7 @@ static err_t add_damaged(batch *b, const stored_row *row, bool healed)
 static void clear(batch *b)
 {
     touched_clear(&b->touched);
-    b->open = b->members = false;
+    b->open = b->members = b->hidden = false;
     b->n_rows = b->n_targets = b->next_target = b->n_damaged = 0;
     b->next_stream = b->waiting = 0;
 }
@@ -88,8 +88,10 @@ static err_t note_row(follow *f, uint32_t at)
 {
     batch *b = &f->batch;
     const held_row *h = &b->rows[at];
-    if ((h->row.flags & ROW_CHANGED) != 0)
+    if ((h->row.flags & ROW_CHANGED) != 0) {
+        b->hidden = b->hidden || (h->row.flags & ROW_HIDDEN) != 0;
         return add_target(b, h->row.parent);
+    }
     TRY(forks_meet(f->forks, &h->row));
     if ((h->row.flags & ROW_DAMAGED) != 0)
         return add_damaged(b, &h->row, false);
@@ -129,11 +131,13 @@ static void commit(follow *f)
         return;
     }
     f->at = b->to;
+    f->remains = f->remains || b->hidden;
     clear(b);
     if (f->held.full) {
         f->held.full = false;
         start_batch(f, &f->held.reply);
     }
+    follow_purge(f);
 }
 
 /* ---- 4. folding ---- */
@@ -242,6 +246,8 @@ static err_t fold_now(follow *f)
     if (b->members)
         TRY(people_store(f->people, f->db));
     TRY(put_damaged(f));
+    if (b->hidden)
+        TRY(view_db_set_fact(f->db, FOLLOW_FACT_REMAINS, 1));
     for (uint32_t i = 0; i < b->touched.n; i++)
         if (b->touched.at[i].whole)
             TRY(fold_whole(f, &b->touched.at[i]));
@@ -396,6 +402,7 @@ static void take_rows(follow *f, ask *a, const void *reply)
         f->head = r->head;
         f->caught_up = r->caught_up;
         follow_fetch(f);
+        follow_purge(f);
     } else if (!f->batch.open) {
         if (!follow_gives_way(f, r->head, r->next))
             start_batch(f, r);

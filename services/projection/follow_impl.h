@@ -13,6 +13,7 @@
 #define RETRY_MS     2000u /* after trouble */
 #define READS_MAX    64u   /* streams asked for at once */
 #define TARGETS_MAX  16u   /* stretches of changed rows asked for at once */
+#define FOLLOW_FACT_REMAINS "remains" /* in the file: see follow.remains */
 #define STREAM_PAGE  2048u /* rows per answer when one stream is read */
 
 typedef struct ask ask;
@@ -47,6 +48,7 @@ typedef struct {
     held_row *rows; /* borrow the frame while it is there */
     uint32_t n_rows, rows_room;
     bool members;      /* the roster must be read again */
+    bool hidden;       /* something that may be in the file is hidden from now on */
     uint64_t *targets; /* offsets that changed rows point to, ascending before they are asked for */
     uint32_t n_targets, targets_room, next_target;
     batch_damaged *damaged; /* rows that cannot be assigned to a stream, and those healed */
@@ -76,6 +78,7 @@ struct follow {
     people *people;
     fold_stream *fold;
     uint64_t void_mark; /* that the rows of the file were folded under */
+    bool remains;       /* the file may still hold what was erased */
     kept_rows kept;     /* members being read; in a walk, the stream at the edge of an answer */
     batch batch;
     scan_request cursor;
@@ -97,6 +100,8 @@ clnt_done follow_answer;
 void follow_trouble(follow *f, err_t e);
 /* Drops all answers under way and what they were for. */
 void follow_drop_round(follow *f);
+/* When nothing else is to do: rewrites a file that may hold what was erased. */
+void follow_purge(follow *f);
 void follow_end_for(follow *f, follow_end why);
 void follow_step(follow *f, follow_phase next);
 /* True when there is more than a batch after `at` and the store takes much in right now: then this begins again a

@@ -1,5 +1,6 @@
 #include "projection/view_db_impl.h"
 
+#include "projection/view_file.h"
 #include "projection/view_schema.h"
 #include "shell/clock.h"
 
@@ -329,6 +330,34 @@ void view_db_rollback(view_db *db)
     memset(db->things, 0, THINGS_CACHED * sizeof *db->things);
     db->delta = (view_form_delta){0};
     buf_clear(&db->stale);
+}
+
+/* ---- purging ---- */
+
+/* Pages of the WAL are overwritten in time only; this empties it. */
+static err_t truncate_wal(view_db *db)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db->sql, "PRAGMA wal_checkpoint(TRUNCATE)", -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    bool busy = rc == SQLITE_ROW && sqlite3_column_int(st, 0) != 0;
+    sqlite3_finalize(st);
+    return rc != SQLITE_ROW ? view_sql_err(rc) : busy ? ERR_BUSY : ERR_OK;
+}
+
+/* What replacing rows leaves behind in free parts of pages only goes with the pages. */
+err_t view_db_purge(view_db *db, const char *fact)
+{
+    if (db->building || db->in_batch)
+        return ERR_BUSY;
+    for (size_t i = 0; i < ST_COUNT; i++)
+        if (db->st[i] != NULL)
+            sqlite3_reset(db->st[i]);
+    view_file_drop_damaged(db->path);
+    TRY(view_exec(db, "VACUUM"));
+    TRY(truncate_wal(db));
+    return view_db_set_fact(db, fact, 0);
 }
 
 /* ---- members ---- */

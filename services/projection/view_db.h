@@ -70,6 +70,10 @@ err_t view_db_set_columns(view_db *db, bytes form, bytes payload) CAIRN_CHECK;
 err_t view_db_set_fact(view_db *db, const char *key, uint64_t value) CAIRN_CHECK;
 uint64_t view_db_fact(view_db *db, const char *key);
 
+/* Rewrites the file from what it holds, so that nothing of what it held before is left in it, beside it or in a damaged
+ * one that was set aside; then clears the fact. ERR_BUSY while somebody reads; else the errors of writing. */
+err_t view_db_purge(view_db *db, const char *fact) CAIRN_CHECK;
+
 /* In words, of the last call that failed. Borrowed until the next call. */
 const char *view_db_error(const view_db *db);
 

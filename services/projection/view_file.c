@@ -79,6 +79,17 @@ void view_file_set_aside(const char *dir, const char *path)
     }
 }
 
+void view_file_drop_damaged(const char *path)
+{
+    char each[VIEW_PATH_MAX + 32];
+    const char *name = strrchr(path, '/');
+    int dir = name != NULL ? (int)(name - path) : 0;
+    for (size_t i = 0; i < COMPANIONS && dir > 0; i++) {
+        snprintf(each, sizeof each, "%.*s/" LINK ".damaged%s", dir, path, companions[i]);
+        (void)unlink(each);
+    }
+}
+
 static bool belongs_to(const char *name, const char *path)
 {
     const char *own = path != NULL ? strrchr(path, '/') : NULL;

@@ -24,6 +24,8 @@ err_t view_file_publish(const char *dir, const char *path) CAIRN_CHECK;
 void view_file_remove(const char *path);
 /* Keeps a damaged one for somebody to look at, as records.db.damaged; an older one gives way. */
 void view_file_set_aside(const char *dir, const char *path);
+/* Removes what was set aside in the directory of the file `path`. */
+void view_file_drop_damaged(const char *path);
 /* Removes all builds except these two (either may be NULL). */
 void view_file_sweep(const char *dir, const char *keep, const char *keep_too);
 

@@ -55,7 +55,7 @@ event_id fake_store_id(fake_store *s, uint32_t number);
 /* A new verdict on an event: a changed row. */
 void fake_store_verdict(fake_store *s, uint32_t number, bool counts);
 /* The tail leaves this node. */
-void fake_store_erase(fake_store *s, uint32_t number);
+void fake_store_erase(fake_store *s, uint32_t number, bool hidden, bool at_once);
 uint64_t fake_store_head(fake_store *s);
 /* Requests answered so far, of this type (0: of all). */
 uint64_t fake_store_asked(fake_store *s, uint16_t type);

@@ -1,7 +1,11 @@
 /* What the real projection process shows; the store is the test's. */
+#include "pure/erasure.h"
 #include "tests/service/projection_world.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* ---- what a reader sees ---- */
 
@@ -337,19 +341,85 @@ Test(projection, keeps_the_branches_of_a_fork)
     world_end(&w);
 }
 
+/* Is it anywhere in the files of the projection? */
+static bool is_on_disk(const world *w, const char *text)
+{
+    char path[HOME_PATH_MAX];
+    static uint8_t bytes_read[4u << 20];
+    bool found = false;
+    rig_path(&w->rig, path, ".");
+    DIR *d = opendir(path);
+    for (struct dirent *row; (row = readdir(d)) != NULL;) {
+        int fd = openat(dirfd(d), row->d_name, O_RDONLY);
+        ssize_t n = fd >= 0 ? read(fd, bytes_read, sizeof bytes_read) : 0;
+        found = found || (n > 0 && memmem(bytes_read, (size_t)n, text, strlen(text)) != NULL);
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(d);
+    return found;
+}
+
+static void write_erasure(world *w, feed_id feed, uint32_t target, const char *name)
+{
+    buf payload;
+    bytes key = bytes_str(name);
+    event_ref ref = fake_store_ref(w->store, target);
+    event_id id = fake_store_id(w->store, target);
+    buf_init(&payload, 256);
+    erasure_write(&payload, ref.feed, ref.seq, &id, &key, 1);
+    fake_event e = {
+        .feed = feed, .category = "flood", .stream = "a", .kind = EVENT_KIND_ERASE};
+    world_write(w, e, payload);
+}
+
 Test(projection, hides_what_was_erased)
 {
     world w;
     world_begin(&w);
     record_reply r;
-    world_create(&w, 1, "flood", "a", "depth", "low");
-    uint32_t secret = world_set(&w, 2, "flood", "a", "name", "Somebody", -1);
+    fake_store_genesis(w.store);
+    fake_store_member(w.store, 2, "team-2");
+    fake_store_member(w.store, 3, "team-3");
+    uint32_t made = world_create(&w, 1, "flood", "a", "depth", "low");
+    uint32_t old = world_set(&w, 2, "flood", "a", "name", "Somebody", (int)made);
+    uint32_t secret = world_set(&w, 2, "flood", "a", "name", "Somebody else", (int)old);
+    world_set(&w, 2, "flood", "a", "depth", "Somebody deep", (int)made);
     world_record(&w, "flood", "a", false, &r);
-    fake_store_erase(w.store, secret);
+    cr_assert(is_on_disk(&w, "Somebody else"));
+    write_erasure(&w, 3, secret, "depth"); /* by somebody who may not: merge does not hide it */
     world_record(&w, "flood", "a", false, &r);
-    cr_assert_eq(r.anomalies.n, 1, "a tail that is missing without an erasure is on show");
-    for (unsigned i = 0; i < r.writes.n; i++)
-        cr_assert_not(world_is_text(world_row(&r, NULL, i).value, "Somebody"));
+    cr_assert(world_is_text(world_row(&r, "name", 0).value, "Somebody else"));
+    write_erasure(&w, 2, secret, "name");
+    fake_store_erase(w.store, secret, true, false);
+    for (int gone = 0; gone < 2; gone++) {
+        world_record(&w, "flood", "a", true, &r);
+        cr_assert(r.anomalies.n == 0 && r.conflicts == 0);
+        cr_assert(world_row(&r, "name", 0).live && !world_row(&r, "name", 1).live,
+                  "it goes on replacing what it replaced");
+        assert_bytes(world_row(&r, "name", 0).mark, "erased");
+        cr_assert(world_is_text(world_row(&r, "depth", 0).value, "Somebody deep"));
+        while (is_on_disk(&w, "Somebody else")) /* the file is rewritten when nothing else is to do */
+            world_record(&w, "flood", "a", true, &r);
+        cr_assert(is_on_disk(&w, "Somebody deep"));
+        world_like_fresh(&w);
+        fake_store_erase(w.store, secret, true, true);
+    }
+    world_end(&w);
+}
+
+Test(projection, says_that_a_tail_is_missing)
+{
+    world w;
+    world_begin(&w);
+    record_reply r;
+    uint32_t made = world_create(&w, 1, "flood", "a", "depth", "low");
+    uint32_t bare = world_set(&w, 2, "flood", "a", "depth", "high", (int)made);
+    fake_store_erase(w.store, bare, true, true);
+    fake_store_erase(w.store, bare, false, false); /* the erasure counts no more */
+    world_record(&w, "flood", "a", false, &r);
+    cr_assert_eq(r.anomalies.n, 1);
+    cr_assert(world_is_text(world_row(&r, "depth", 0).value, "low"), "it replaces nothing either");
     world_like_fresh(&w);
     world_end(&w);
 }
