@@ -20,6 +20,7 @@ int cmd_create(const cmdline *c);
 int cmd_set(const cmdline *c);
 int cmd_note(const cmdline *c);
 int cmd_delete(const cmdline *c);
+int cmd_erase(const cmdline *c);
 int cmd_emit(const cmdline *c);
 int cmd_ls(const cmdline *c);
 int cmd_show(const cmdline *c);

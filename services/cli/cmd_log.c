@@ -23,7 +23,15 @@ static void words_of_flags(const stored_row *row, char out[64])
     snprintf(out, 64, "%s%s%s%s", row->flags & ROW_DAMAGED ? " damaged" : "",
              row->flags & ROW_COUNTS ? "" : " does-not-count",
              row->flags & ROW_OPAQUE ? " not-understood" : "",
-             row->flags & ROW_ERASED ? " erased" : "");
+             row->flags & ROW_HIDDEN   ? " erased"
+             : row->flags & ROW_ERASED ? " contents-missing"
+                                       : "");
+}
+
+/* What is hidden may still lie on the disk for a while; nobody is shown it. */
+static bytes shown(const stored_row *row, bytes value)
+{
+    return row->flags & ROW_HIDDEN ? bytes_of(NULL, 0) : value;
 }
 
 static void print_json(log_reader *l, const stored_row *row, const event_view *v)
@@ -46,12 +54,13 @@ static void print_json(log_reader *l, const stored_row *row, const event_view *v
         out_u64(b, "position", row->position);
         out_str(b, "kind", v->kind);
         out_value(b, "replaces", v->replaces);
-        out_value(b, "payload", v->payload);
-        out_value(b, "attributes", v->attributes);
+        out_value(b, "payload", shown(row, v->payload));
+        out_value(b, "attributes", shown(row, v->attributes));
     }
-    if (row->flags & (ROW_OPAQUE | ROW_ERASED | ROW_DAMAGED)) {
+    if (row->flags & (ROW_OPAQUE | ROW_ERASED | ROW_HIDDEN | ROW_DAMAGED)) {
         out_bool(b, "opaque", (row->flags & ROW_OPAQUE) != 0);
-        out_bool(b, "erased", (row->flags & ROW_ERASED) != 0);
+        out_bool(b, "erased", (row->flags & ROW_HIDDEN) != 0);
+        out_bool(b, "here", (row->flags & ROW_ERASED) == 0);
         out_bool(b, "damaged", (row->flags & ROW_DAMAGED) != 0);
     }
     out_close(b);
@@ -62,14 +71,15 @@ static void print_words(const stored_row *row, const event_view *v)
     char ref[OUT_REF_BYTES], when[32], payload[100] = "", flags[64];
     out_ref(ref, row->feed, row->seq);
     if (row->flags & ROW_CHANGED) {
-        printf("%8llu  %-12s  now %s\n", (unsigned long long)row->offset, ref,
-               row->flags & ROW_COUNTS ? "counts" : "does not count");
+        printf("%8llu  %-12s  now %s%s\n", (unsigned long long)row->offset, ref,
+               row->flags & ROW_COUNTS ? "counts" : "does not count",
+               row->flags & ROW_HIDDEN ? ", erased" : "");
         return;
     }
     clock_text(when, v != NULL ? v->stamp.wall_ms : row->received_ms, false);
     words_of_flags(row, flags);
     if (v != NULL)
-        out_short(payload, sizeof payload, v->payload);
+        out_short(payload, sizeof payload, shown(row, v->payload));
     printf("%8llu  %-12s  %s  %.*s/%.*s  %.*s  %s%s\n", (unsigned long long)row->offset, ref, when,
            v != NULL ? (int)v->category.len : 0, v != NULL ? (const char *)v->category.p : "",
            v != NULL ? (int)v->stream.len : 0, v != NULL ? (const char *)v->stream.p : "",

@@ -97,6 +97,17 @@ static const cmdline_option create_options[] = {
 };
 static const cmdline_option edit_options[] = {FORM, REPLACES, ATTRIBUTES, END_OF_OPTIONS};
 static const cmdline_option note_options[] = {FORM, ATTRIBUTES, END_OF_OPTIONS};
+static const cmdline_option erase_options[] = {
+    {"event", 0, OPT_LIST, "EVENT", NULL,
+     "an event as cairn log and cairn show name it, like 3-17, instead of a record", 0, 0, false},
+    {"why", 0, OPT_PLAIN, "TEXT", NULL, "the reason; it stays readable", 0, 0, true},
+    {"by", 0, OPT_PLAIN, "PERSON", NULL, "who says so", 0, 0, false},
+    {"yes", 'y', OPT_PLAIN, NULL, NULL, "do not ask", 0, 0, false},
+    {"urgent", 'u', OPT_PLAIN, NULL, NULL, "use the express feed: goes before everything else", 0,
+     0, false},
+    FORM,
+    END_OF_OPTIONS,
+};
 static const cmdline_option emit_options[] = {
     {"expect", 0, OPT_PLAIN, "empty|N", NULL, "append only if the stream has so many events here",
      0, 0, false},
@@ -268,6 +279,15 @@ static const cmdline_row rows[] = {
      .doc = "mark a record deleted",
      .options = edit_options,
      .run = cmd_delete},
+    {.name = "erase",
+     .group = "Records",
+     .args = "[RECORD] [FIELD…]",
+     .doc = "make personal data go, for good, everywhere",
+     .options = erase_options,
+     .about = "Hides the events that wrote it: one's own, or as founder anybody's. Their contents "
+              "leave the disks after 30 days, a founder's erasure at once; that something was "
+              "there, when and by whom stays. What else those events wrote is written anew.",
+     .run = cmd_erase},
     {.name = "ls", .group = "Reading", .args = "[FORM]", .doc = "list records", .run = cmd_ls},
     {.name = "show",
      .group = "Reading",

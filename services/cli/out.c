@@ -190,6 +190,24 @@ void out_ref(char out[OUT_REF_BYTES], uint32_t feed, uint64_t seq)
     snprintf(out, OUT_REF_BYTES, "%s-%llu", name, (unsigned long long)seq);
 }
 
+bool out_ref_read(const char *text, uint32_t *feed, uint64_t *seq)
+{
+    char expected[OUT_REF_BYTES];
+    unsigned member = 0, incarnation = 0;
+    const char *dash = strrchr(text, '-');
+    if (dash == NULL || (sscanf(text, "%u+%x", &member, &incarnation) < 1) || member > UINT16_MAX ||
+        incarnation > UINT16_MAX)
+        return false;
+    *seq = strtoull(dash + 1, NULL, 10);
+    for (unsigned class = 0; class < 3; class++) {
+        *feed = feed_make((uint16_t)incarnation, (feed_class) class, (member_no)member);
+        out_ref(expected, *feed, *seq);
+        if (*seq != 0 && strcmp(expected, text) == 0)
+            return true;
+    }
+    return false;
+}
+
 void out_ref_full(char out[OUT_REF_BYTES], uint32_t feed, uint64_t seq, uint16_t prefix)
 {
     snprintf(out, OUT_REF_BYTES, "%u:%llu:%04x", feed, (unsigned long long)seq, prefix);

@@ -41,6 +41,8 @@ void out_short(char *out, size_t max, bytes msgpack);
 /* "1-5" in the notation of references: feed-seq in decimal, "3-bulk-17". */
 #define OUT_REF_BYTES 56
 void out_ref(char out[OUT_REF_BYTES], uint32_t feed, uint64_t seq);
+/* Reads that. */
+bool out_ref_read(const char *text, uint32_t *feed, uint64_t *seq);
 /* "3:17:a1b2" = feed:seq:prefix, what --replaces takes. */
 void out_ref_full(char out[OUT_REF_BYTES], uint32_t feed, uint64_t seq, uint16_t prefix);
 bool out_ref_parse(const char *text, uint32_t *feed, uint64_t *seq, uint16_t *prefix);

@@ -185,6 +185,10 @@ uint32_t record_live_refs(const record_state *s, const record_thing *things, uin
 /* The same for a delete: every event with any live write. */
 uint32_t record_all_live_refs(const record_state *s, event_ref *out, uint32_t max);
 
+/* Names of the things that an event of this kind writes, as an erasure of it names them: at most `max` into `out`, and
+ * how many there are. Notes, deletes and what has no name give none. */
+uint32_t record_names(bytes kind, bytes payload, bytes *out, uint32_t max);
+
 /* The canonical line (record_core_export.c says what is in it), with its newline. The buf's error,
  * if any. */
 err_t record_export(const record_state *s, bytes form, bytes record, buf *out) CAIRN_CHECK;

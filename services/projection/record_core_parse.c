@@ -321,6 +321,29 @@ static void write_erased(record_folder *f, uint32_t at, const kind_row *row)
         write_erased_names(f, at, row);
 }
 
+uint32_t record_names(bytes kind, bytes payload, bytes *out, uint32_t max)
+{
+    const kind_row *row = row_of(kind);
+    value_map m;
+    bytes name, value;
+    uint32_t n = 0;
+    if (row->name_key != NULL) {
+        bytes raw = value_get(payload, row->name_key);
+        name = bytes_str(row->name != NULL ? row->name : "");
+        if (raw.len > 0 && !value_str(raw, &name))
+            return 0;
+        if (name.len > 0 && max > 0)
+            out[0] = name;
+        return name.len > 0;
+    }
+    if (!row->fields || !value_map_open(payload, &m))
+        return 0;
+    for (; value_map_next(&m, &name, &value); n++)
+        if (n < max)
+            out[n] = name;
+    return n;
+}
+
 /* ---- the event ---- */
 
 static void read_attributes(record_folder *f, uint32_t at)
