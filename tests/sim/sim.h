@@ -51,6 +51,7 @@ typedef enum {
     INV_BOUNDS,       /* quarantine and peer memory */
     INV_VIEW,         /* incremental view equals a fresh fold */
     INV_CLOCK,        /* stamps do not go back and are not dragged along */
+    INV_ERASED,       /* hidden is what an erasure names that may; no tail is missing that an honest node has */
     INV_MACHINE,      /* a core returned an error that has no cause */
     INV_COUNT
 } sim_invariant;
@@ -97,6 +98,12 @@ extern const char *const sim_invariant_names[INV_COUNT];
     X(DELETED, "a record was deleted")                                                             \
     X(UNSEEN, "a delete left an edit that it had not seen")                                        \
     X(EQUAL, "two equal values were shown as one")                                                 \
+    X(ERASED, "an author erased an event of its own")                                              \
+    X(ERASED_AT_ONCE, "the founder erased an event of a member")                                   \
+    X(SHOWN_AGAIN, "an erasure stopped counting, and what it hid was shown again")                 \
+    X(TAIL_LEFT, "a tail left a disk when it was due")                                             \
+    X(TAIL_MISSING, "an event came without its tail, and no erasure named it")                     \
+    X(TAIL_HEALED, "a missing tail came back")                                                     \
     X(EXPRESS, "an urgent edit was made")                                                          \
     X(LIE_FORK, "the liar signed two events at one seq")                                           \
     X(LIE_FLOOD, "the liar flooded")                                                               \
@@ -105,6 +112,8 @@ extern const char *const sim_invariant_names[INV_COUNT];
     X(LIE_GAP, "the liar sent a run without what it follows")                                      \
     X(LIE_FUTURE, "the liar stamped an event in the far future")                                   \
     X(LIE_OPAQUE, "the liar wrote what nobody understands")                                        \
+    X(LIE_ERASE, "the liar erased what is not its own")                                            \
+    X(LIE_STRIP, "the liar handed events on without their tails")                                  \
     X(LIE_MUTE, "the liar did not answer")                                                         \
     X(QUARANTINED, "a run was kept until its predecessor came")                                    \
     X(REFUSED, "a run was refused")
@@ -222,6 +231,7 @@ typedef struct {
     uint32_t n_acked;
     uint64_t troubles; /* ingests that failed for reasons of the disk: runs come again */
     bool mute;
+    bool tails_missed; /* an event came without its tail */
 } sim_node;
 
 typedef struct {
@@ -277,6 +287,7 @@ struct sim_world {
     bool recut
         [1u
          << 16]; /* members whose verdicts changed: what is cut is in no frontier, and comes again */
+    const uint8_t *flags; /* of the node that is being judged, by event; NULL: every tail is there */
     bool healing;
     uint64_t heal_ms, converged_ms;
     uint16_t cuts[SIM_NODES][SIM_NODES];
@@ -404,6 +415,8 @@ bool sim_belongs(const sim_node *at, const sim_node *who);
 
 /* sim_liar.c */
 void sim_liar_act(sim_world *w);
+/* The same run without some of its tails; false when it has none to lose. */
+bool sim_liar_strip(sim_world *w, bytes encoded, buf *out);
 
 /* sim_oracle.c */
 uint32_t sim_event_find(const sim_world *w, const event_id *id);
@@ -419,6 +432,13 @@ void sim_oracle_counts(const sim_world *w, const bool *held, bool *counts);
 /* Which events (held and counting) the references of `e` name; returns how many. */
 uint32_t sim_oracle_targets(const sim_world *w, uint32_t e, const bool *counts, uint32_t *out);
 uint32_t sim_oracle_things(const sim_world *w, uint32_t e, sim_thing *out, uint32_t max);
+/* Is it hidden by an erasure that counts? */
+bool sim_oracle_erased(const sim_world *w, uint32_t e, const bool *counts);
+/* Of those things the ones that it writes at the node that is judged: fewer once it is erased or lacks its tail. */
+uint32_t sim_oracle_writes(const sim_world *w, uint32_t e, const bool *counts, sim_thing *out,
+                           uint32_t max);
+/* At the node that is judged: the tail is missing, and no erasure names it. */
+bool sim_lacks_tail(const sim_world *w, uint32_t e);
 /* Is this write of a held and counting event live? */
 bool sim_oracle_live(const sim_world *w, uint32_t e, const sim_thing *thing, const bool *counts);
 /* What a node holds, read from its store; false while it cannot. `flags`, if not NULL, by event. */

@@ -241,6 +241,27 @@ static void do_disk(sim_world *w)
     store_mem_fail(n->kv, 0, n->disk_bad ? (sim_chance(w, 2) ? ERR_FULL : ERR_IO) : ERR_OK);
 }
 
+/* Weeks pass at one node, as far as its disk is concerned. */
+static void do_age(sim_world *w)
+{
+    int i = some_node(w, true);
+    uint32_t gone = 0, none;
+    bool more = true;
+    if (i < 0 || w->node[i].disk_bad)
+        return;
+    store_core *s = w->node[i].store;
+    wall_ms now = sim_clock(w, &w->node[i]), later = {now.ms + ERASE_KEEP_MS};
+    err_t e = store_tails(s, now, &none);
+    if (e == ERR_OK)
+        e = store_tails(s, later, &gone);
+    while (e == ERR_OK && more)
+        e = store_wipe(s, 1000, &more);
+    if (e != ERR_OK && e != ERR_FULL && e != ERR_IO)
+        sim_fail(w, INV_MACHINE, "node %d: tails: %s", i, err_name(e));
+    if (gone > 0)
+        sim_once(w, ST_TAIL_LEFT);
+}
+
 static bool may_copy(const sim_node *n)
 {
     return n->role == ROSTER_ROLE_FIELD && !n->liar;
@@ -371,6 +392,7 @@ static const struct {
     {100, do_write}, {40, do_link},  {20, do_cut}, {3, do_part},   {6, do_crash},
     {12, do_start},  {10, do_clock}, {4, do_disk}, {6, do_backup}, {5, do_restore},
     {3, do_clone},   {5, do_remove}, {8, do_add},  {8, do_check},  {16, do_lie},
+    {4, do_age},
 };
 
 static void act(sim_world *w)

@@ -153,7 +153,7 @@ static void judge_stream(sim_world *w, int i, uint32_t stream, const record_stat
         uint32_t e = sim_event_find(w, s->events[k].source->id);
         if (e == SIM_NONE || !j->counts[e])
             continue;
-        uint32_t n = sim_oracle_things(w, e, things, 16);
+        uint32_t n = sim_oracle_writes(w, e, j->counts, things, 16);
         for (uint32_t t = 0; t < n; t++) {
             bytes name = bytes_of(&things[t].name, things[t].name != '\0');
             uint32_t slot = record_find(s, things[t].what, name);
@@ -200,6 +200,23 @@ static void check_verdicts(sim_world *w, int i, const bool *held, const uint8_t 
         }
 }
 
+/* Hidden is what an erasure that counts names, at once and nothing else. */
+static void check_erased(sim_world *w, int i, const bool *held, const uint8_t *flags,
+                         const bool *counts)
+{
+    for (uint32_t e = 0; e < w->n_events; e++) {
+        if (!held[e])
+            continue;
+        bool hidden = (flags[e] & ROW_HIDDEN) != 0;
+        if (hidden != (!w->event[e].view.opaque && sim_oracle_erased(w, e, counts))) {
+            sim_fail(w, INV_ERASED, "node %d: %x/%llu is %s, the rules say otherwise", i,
+                     w->event[e].feed, (unsigned long long)w->event[e].seq,
+                     hidden ? "hidden" : "not hidden");
+            return;
+        }
+    }
+}
+
 static void check_bounds(sim_world *w, int i)
 {
     merge_status_reply status;
@@ -244,14 +261,44 @@ void sim_check_node(sim_world *w, int i)
     if (w->failed != INV_NONE || !sim_held(w, i, held, flags))
         return;
     sim_oracle_counts(w, held, counts);
+    w->flags = flags;
     check_verdicts(w, i, held, flags, counts);
+    check_erased(w, i, held, flags, counts);
     check_frontier(w, i, held, counts);
     judging j = {counts};
     for (uint32_t s = 1; s < w->n_streams && w->failed == INV_NONE; s++)
         (void)sim_view_fold(w, i, s, judge_stream, &j);
+    w->flags = NULL;
 }
 
 /* ---- 2: everybody the same ---- */
+
+static bool is_honest(const sim_node *n)
+{
+    return n->exists && n->enrolled && !n->lost && !n->liar;
+}
+
+/* Is a tail still missing somewhere that an honest node could give? */
+static bool awaits_tails(sim_world *w)
+{
+    static bool held[SIM_EVENTS], whole[SIM_EVENTS], lacked[SIM_EVENTS];
+    static uint8_t flags[SIM_EVENTS];
+    memset(whole, 0, sizeof whole);
+    memset(lacked, 0, sizeof lacked);
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (!is_honest(&w->node[i]) || !sim_held(w, i, held, flags))
+            continue;
+        for (uint32_t e = 0; e < w->n_events; e++) {
+            const unsigned all = ROW_COUNTS | ROW_ERASED | ROW_HIDDEN;
+            whole[e] = whole[e] || (held[e] && (flags[e] & all) == ROW_COUNTS);
+            lacked[e] = lacked[e] || (held[e] && (flags[e] & all) == (ROW_COUNTS | ROW_ERASED));
+        }
+    }
+    for (uint32_t e = 0; e < w->n_events; e++)
+        if (whole[e] && lacked[e])
+            return true;
+    return false;
+}
 
 bool sim_converged(sim_world *w)
 {
@@ -259,7 +306,7 @@ bool sim_converged(sim_world *w)
     bool any = false;
     for (int i = 0; i < SIM_NODES; i++) {
         sim_node *n = &w->node[i];
-        if (!n->exists || !n->enrolled || n->lost || n->liar)
+        if (!is_honest(n))
             continue;
         if (!sim_node_ready(n) || n->n_flights > 0 || merge_core_overtaken(n->merge))
             return false;
@@ -269,7 +316,7 @@ bool sim_converged(sim_world *w)
         first = f;
         any = true;
     }
-    return true;
+    return !awaits_tails(w);
 }
 
 void sim_say_state(sim_world *w)
@@ -335,7 +382,7 @@ void sim_check_end(sim_world *w)
     int first = -1;
     for (int i = 0; i < SIM_NODES && w->failed == INV_NONE; i++) {
         sim_node *n = &w->node[i];
-        if (!n->exists || !n->enrolled || n->lost || n->liar)
+        if (!is_honest(n))
             continue;
         sim_check_node(w, i);
         if (first >= 0) {

@@ -129,8 +129,10 @@ static void note_crossing(sim_world *w, const sim_link *l, bytes encoded)
         return;
     event_id id = r.previous;
     for (run_iter it = run_items(&r); run_next(&it, &item);) {
-        if (event_parse(item.data, &v) != ERR_OK)
+        if ((item.erased ? event_parse_erased(item.data, &v) : event_parse(item.data, &v)) != ERR_OK)
             return;
+        if (item.erased) /* until its erasure is here, the stretch may be asked for again */
+            w->recut[feed_member(r.feed)] = true;
         chain_next_event(&id, &id, item.seq, &v);
         uint32_t e = sim_event_find(w, &id);
         /* Where a feed has forked, a run to one tip may begin before what is held of another one. */
@@ -165,7 +167,12 @@ static void do_read(sim_world *w, sim_task *t)
     err_t e = store_run(n->store, &t->read, &reply);
     if (e != ERR_OK && e != ERR_NOT_FOUND)
         sim_fail(w, INV_MACHINE, "node %d: run of %x: %s", t->node, t->read.feed, err_name(e));
+    buf bare;
+    buf_init(&bare, RUN_MAX_BYTES + SEAL_MAX_BYTES);
+    if (e == ERR_OK && n->liar && sim_chance(w, 3) && sim_liar_strip(w, reply.run, &bare))
+        reply.run = buf_view(&bare);
     gossip_read(n->gossip, t->tag, e, e == ERR_OK ? &reply : NULL, sim_now(w));
+    buf_release(&bare);
 }
 
 static void do_locate(sim_world *w, sim_task *t)

@@ -4,6 +4,7 @@
 
 #include "proto/mp.h"
 #include "pure/chain.h"
+#include "pure/erasure.h"
 #include "pure/run.h"
 
 #define LIAR_FORKS 0x1000u
@@ -80,6 +81,34 @@ static void make_body(sim_world *w, buf *out)
     buf_release(&payload);
 }
 
+/* An erasure of anything, mostly somebody else's. */
+static bool make_erasure(sim_world *w, buf *out)
+{
+    sim_thing things[16];
+    bytes keys[16];
+    uint32_t n_keys = 0, e = (uint32_t)sim_below(w, w->n_events);
+    const sim_event *x = &w->event[e];
+    buf payload;
+    if (x->stream == SIM_NONE || x->stream == 0)
+        return false;
+    uint32_t n = sim_oracle_things(w, e, things, 16);
+    for (uint32_t k = 0; k < n; k++)
+        if (things[k].name != '\0')
+            keys[n_keys++] = bytes_of(&things[k].name, 1);
+    buf_init(&payload, 256);
+    erasure_write(&payload, x->feed, x->seq, &x->id, keys, n_keys);
+    event_fields f = {.stamp = some_stamp(w),
+                      .category = x->view.category,
+                      .stream = x->view.stream,
+                      .kind = bytes_str(EVENT_KIND_ERASE),
+                      .payload = buf_view(&payload)};
+    if (event_build(&f, out) != ERR_OK)
+        abort();
+    buf_release(&payload);
+    sim_once(w, ST_LIE_ERASE);
+    return true;
+}
+
 /* A new event of the liar after `parent`. */
 static uint32_t make_event(sim_world *w, const sim_node *n, feed_id feed, uint32_t parent)
 {
@@ -88,7 +117,8 @@ static uint32_t make_event(sim_world *w, const sim_node *n, feed_id feed, uint32
     buf body;
     uint64_t seq = parent == SIM_NONE ? 1 : w->event[parent].seq + 1;
     buf_init(&body, EVENT_MAX_BYTES);
-    make_body(w, &body);
+    if (!sim_chance(w, 6) || !make_erasure(w, &body))
+        make_body(w, &body);
     if (parent == SIM_NONE)
         chain_start(&prev, &w->dataset, feed, &n->identity.signer.public);
     else
@@ -130,6 +160,45 @@ static bool make_run(sim_world *w, const sim_node *n, uint32_t from, uint32_t to
             return false;
     }
     return run_end(&rw, &count) == ERR_OK;
+}
+
+/* Erased forms verify like whole events. */
+static err_t strip_item(sim_world *w, const run_item *item, run_writer *rw, bool *stripped)
+{
+    event_view v;
+    uint8_t hash[CRYPTO_HASH_BYTES];
+    buf erased;
+    if (item->erased || event_parse(item->data, &v) != ERR_OK || !event_is_erasable(&v) ||
+        v.opaque || !sim_chance(w, 3))
+        return run_add(rw, item->data, item->erased, item->seal);
+    buf_init(&erased, EVENT_MAX_BYTES + EVENT_ERASED_EXTRA);
+    crypto_digest(hash, v.tail);
+    err_t e = event_write_erased(&v, hash, &erased);
+    if (e == ERR_OK)
+        e = run_add(rw, buf_view(&erased), true, item->seal);
+    buf_release(&erased);
+    *stripped = true;
+    return e;
+}
+
+bool sim_liar_strip(sim_world *w, bytes encoded, buf *out)
+{
+    run r;
+    run_item item;
+    run_writer rw;
+    uint32_t count;
+    bool stripped = false;
+    if (run_decode(encoded, &r) != ERR_OK ||
+        run_begin(&rw, out, r.feed, r.first_seq, &r.previous) != ERR_OK)
+        return false;
+    for (run_iter it = run_items(&r); run_next(&it, &item);)
+        if (strip_item(w, &item, &rw, &stripped) != ERR_OK)
+            return false;
+    if (!stripped || run_end(&rw, &count) != ERR_OK)
+        return false;
+    sim_once(w, ST_LIE_STRIP);
+    w->recut[feed_member(r.feed)] = true;
+    return true;
 }
 
 /* ---- handing them out ---- */

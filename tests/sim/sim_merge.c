@@ -135,6 +135,8 @@ static err_t io_erase(void *ctx, const erase_request *req)
     sim_node *n = ctx;
     TRY(flaky(n));
     TRY(store_begin(n->store));
+    if (!req->hidden)
+        sim_once(n->world, ST_SHOWN_AGAIN);
     return in_group(n, store_erase(n->store, req, sim_clock(n->world, n)));
 }
 
@@ -142,6 +144,11 @@ merge_io sim_merge_io(sim_node *n)
 {
     return (merge_io){n,           io_locate, io_read_feed,   io_read_category, io_tips,
                       io_verdicts, io_seal,   io_incarnation, io_erase};
+}
+
+static bool is_disk(err_t e)
+{
+    return e == ERR_TIMEOUT || e == ERR_FULL || e == ERR_IO;
 }
 
 /* ---- flights ---- */
@@ -240,7 +247,8 @@ bool sim_merge_emit(sim_world *w, int i, const sim_form *forms, uint32_t count)
         err_t e = emit_form(w, n, &forms[k], &f->batch);
         if (e == ERR_OK)
             f->forms[f->n_forms++] = forms[k];
-        else if (e != ERR_NOT_READY && e != ERR_FORBIDDEN)
+        else if (e != ERR_NOT_READY && e != ERR_FORBIDDEN && !(w->opt.disks && is_disk(e)) &&
+                 !(e == ERR_NOT_FOUND && strcmp(forms[k].kind, EVENT_KIND_ERASE) == 0))
             sim_fail(w, INV_MACHINE, "node %d: emit: %s", i, err_name(e));
     }
     return f->n_forms > 0 && launch(w, i, f);
@@ -358,11 +366,6 @@ bool sim_merge_replace(sim_world *w, int i, const sim_paper *paper, const crypto
 
 /* ---- remote runs ---- */
 
-static bool is_disk(err_t e)
-{
-    return e == ERR_TIMEOUT || e == ERR_FULL || e == ERR_IO;
-}
-
 /* False when merge is busy: offer it again. */
 bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t tag)
 {
@@ -436,6 +439,32 @@ static void publish(sim_world *w, int i, const sim_flight *f)
     }
 }
 
+static bool lacks_tail(sim_node *n, const append_row *row)
+{
+    locate_request req = {.feed = row->feed, .seq = row->seq};
+    locate_reply reply;
+    place_row place;
+    if (store_locate(n->store, &req, &reply) != ERR_OK)
+        return false;
+    while (msg_list_next(&place_row_desc, &reply.places, &place))
+        if (event_id_eq(&place.id, &row->id))
+            return (place.flags & (ROW_ERASED | ROW_HIDDEN)) == ROW_ERASED;
+    return false;
+}
+
+/* After a commit, and before it. */
+static void note_tails(sim_world *w, sim_node *n, const sim_flight *f, bool before)
+{
+    for (size_t k = 0; !f->batch.local && k < f->batch.n; k++) {
+        const append_row *row = &f->batch.rows[k];
+        bool bare = (row->flags & ROW_ERASED) != 0;
+        if (bare == before || (before && !n->tails_missed) || !lacks_tail(n, row))
+            continue;
+        n->tails_missed = true;
+        sim_once(w, before ? ST_TAIL_HEALED : ST_TAIL_MISSING);
+    }
+}
+
 /* Every event that is let in was signed by its author at some time. */
 static void note_late(sim_world *w, const sim_flight *f)
 {
@@ -498,6 +527,7 @@ void sim_merge_commit(sim_world *w, int i)
         return;
     if (crash_here(w, i))
         return;
+    note_tails(w, n, f, true);
     err_t e = store_begin(n->store);
     if (e == ERR_OK) {
         e = store_append(n->store, &f->request, sim_clock(w, n), &reply);
@@ -520,6 +550,7 @@ void sim_merge_commit(sim_world *w, int i)
     if (e != ERR_OK && !(w->opt.disks && is_disk(e)) && !(e == ERR_NOT_FOUND && n->n_flights > 1))
         sim_fail(w, INV_MACHINE, "node %d: committed: %s", i, err_name(e));
     n->unready |= e != ERR_OK;
+    note_tails(w, n, f, false);
     if (sim_plant != SIM_PLANT_EARLY_ACK)
         acknowledge(w, n, f);
     ingest_reply out = f->reply;

@@ -3,6 +3,7 @@
 #include "tests/sim/sim.h"
 
 #include "pure/chain.h"
+#include "pure/erasure.h"
 
 /* ---- registry ---- */
 
@@ -384,16 +385,82 @@ uint32_t sim_oracle_things(const sim_world *w, uint32_t e, sim_thing *out, uint3
     return n;
 }
 
+/* ---- erasures ---- */
+
+/* By the author, which is the same key, or by the founder. */
+static bool may_erase(const sim_world *w, uint32_t by, uint32_t e)
+{
+    const sim_event *a = &w->event[by], *b = &w->event[e];
+    return is_founder(w, by) ||
+           (feed_member(a->feed) == feed_member(b->feed) &&
+            memcmp(a->author.b, b->author.b, sizeof a->author.b) == 0);
+}
+
+/* Does event `by` erase event `e`? */
+static bool erases(const sim_world *w, uint32_t by, uint32_t e, erasure *says)
+{
+    const sim_event *x = &w->event[by];
+    return by != e && bytes_is(x->view.kind, EVENT_KIND_ERASE) &&
+           erasure_read(x->feed, x->seq, &x->view, says) && says->feed == w->event[e].feed &&
+           says->seq == w->event[e].seq && event_id_eq(&says->id, &w->event[e].id) &&
+           !bytes_is(w->event[e].view.kind, EVENT_KIND_ERASE) && may_erase(w, by, e);
+}
+
+bool sim_oracle_erased(const sim_world *w, uint32_t e, const bool *counts)
+{
+    erasure says;
+    if (w->event[e].stream == 0) /* the roster's */
+        return false;
+    EACH_OF_STREAM(k, w->event[e].stream)
+    if (counts[k] && erases(w, k, e, &says))
+        return true;
+    return false;
+}
+
+bool sim_lacks_tail(const sim_world *w, uint32_t e)
+{
+    return w->flags != NULL && (w->flags[e] & (ROW_ERASED | ROW_HIDDEN)) == ROW_ERASED;
+}
+
+static bool is_key(const sim_world *w, uint32_t e, const bool *counts, char name)
+{
+    erasure says;
+    bytes key;
+    EACH_OF_STREAM(k, w->event[e].stream)
+    if (counts[k] && erases(w, k, e, &says))
+        for (erasure_iter it = erasure_keys(&says); erasure_next_key(&it, &key);)
+            if (first_letter(key) == name)
+                return true;
+    return false;
+}
+
+uint32_t sim_oracle_writes(const sim_world *w, uint32_t e, const bool *counts, sim_thing *out,
+                           uint32_t max)
+{
+    uint32_t n = sim_oracle_things(w, e, out, max), kept = 0;
+    if (sim_lacks_tail(w, e))
+        return 0;
+    if (!sim_oracle_erased(w, e, counts))
+        return n;
+    for (uint32_t k = 0; k < n; k++)
+        if (out[k].what == RECORD_EXISTENCE || out[k].what == RECORD_NOTE ||
+            is_key(w, e, counts, out[k].name))
+            out[kept++] = out[k];
+    return kept;
+}
+
+/* ---- live ---- */
+
 /* A write is dead if and only if a counting event that writes the same thing names it; a delete writes everything,
  * and what only gathers is replaced by deletes alone. */
-static bool kills(const sim_world *w, uint32_t by, const sim_thing *thing)
+static bool kills(const sim_world *w, uint32_t by, const bool *counts, const sim_thing *thing)
 {
     sim_thing things[16];
     if (bytes_is(w->event[by].view.kind, "record.delete"))
-        return true;
+        return !sim_lacks_tail(w, by);
     if (thing->what >= RECORD_SET)
         return false;
-    uint32_t n = sim_oracle_things(w, by, things, 16);
+    uint32_t n = sim_oracle_writes(w, by, counts, things, 16);
     for (uint32_t k = 0; k < n; k++)
         if (things[k].what == thing->what && things[k].name == thing->name)
             return true;
@@ -405,7 +472,7 @@ bool sim_oracle_live(const sim_world *w, uint32_t e, const sim_thing *thing, con
     uint32_t targets[SIM_ROW_REFS];
     EACH_OF_STREAM(k, w->event[e].stream)
     {
-        if (!counts[k] || w->event[k].view.n_replaces == 0 || !kills(w, k, thing))
+        if (!counts[k] || w->event[k].view.n_replaces == 0 || !kills(w, k, counts, thing))
             continue;
         uint32_t n = sim_oracle_targets(w, k, counts, targets);
         for (uint32_t t = 0; t < n; t++)

@@ -2,6 +2,8 @@
  * stream of what it speaks of. And the same from nothing, to compare. */
 #include "tests/sim/sim.h"
 
+#include "pure/erasure.h"
+
 #define VIEW_ROWS 256u
 
 void sim_view_init(sim_view *v)
@@ -24,10 +26,15 @@ void sim_view_release(sim_view *v)
     *v = (sim_view){0};
 }
 
+static err_t read_body(unsigned flags, bytes body, event_view *v)
+{
+    return flags & ROW_ERASED ? event_parse_erased(body, v) : event_parse(body, v);
+}
+
 static bool understood(const stored_row *row, event_view *v)
 {
-    return (row->flags & (ROW_CHANGED | ROW_DAMAGED)) == 0 && event_parse(row->body, v) == ERR_OK &&
-           !v->opaque;
+    return (row->flags & (ROW_CHANGED | ROW_DAMAGED)) == 0 &&
+           read_body(row->flags, row->body, v) == ERR_OK && !v->opaque;
 }
 
 /* A removal that lists forks may void references in any stream; every other one only changes verdicts, and those are
@@ -102,7 +109,8 @@ typedef struct {
     refs_event events[2 * VIEW_ROWS];
     event_view views[2 * VIEW_ROWS];
     event_id ids[2 * VIEW_ROWS];
-    uint32_t n;
+    bytes keys[512];
+    uint32_t n, n_keys;
     buf bodies;
 } gathered;
 
@@ -120,7 +128,8 @@ static bool gather(sim_node *n, const sim_stream *s, gathered *g)
         while (msg_list_next(&stored_row_desc, &reply.rows, &row) && g->n < 2 * VIEW_ROWS) {
             size_t at = g->bodies.len;
             if (!buf_add_bytes(&g->bodies, row.body) ||
-                event_parse(bytes_of(g->bodies.p + at, row.body.len), &g->views[g->n]) != ERR_OK)
+                read_body(row.flags, bytes_of(g->bodies.p + at, row.body.len), &g->views[g->n]) !=
+                    ERR_OK)
                 return false;
             g->ids[g->n] = row.id;
             g->events[g->n] = (refs_event){
@@ -129,12 +138,34 @@ static bool gather(sim_node *n, const sim_stream *s, gathered *g)
                 .seq = row.seq,
                 .id = &g->ids[g->n],
                 .view = &g->views[g->n],
-                .counts = (row.flags & ROW_COUNTS) != 0};
+                .counts = (row.flags & ROW_COUNTS) != 0,
+                .erased = (row.flags & ROW_HIDDEN) != 0};
             g->n++;
         }
         if (from + VIEW_ROWS >= reply.head)
             return true;
     }
+}
+
+/* Keys of one hidden event, from all erasures that may (its place in g->keys ends where the next begins). */
+static void gather_keys(const sim_world *w, const sim_node *n, gathered *g, refs_event *t)
+{
+    const roster *r = merge_core_roster(n->merge);
+    uint32_t target = sim_event_find(w, t->id);
+    t->keys = &g->keys[g->n_keys];
+    for (uint32_t k = 0; k < g->n && target != SIM_NONE; k++) {
+        const refs_event *by = &g->events[k];
+        uint32_t e = sim_event_find(w, by->id);
+        erasure says;
+        bytes key;
+        if (e == SIM_NONE || !by->counts || !bytes_is(by->view->kind, EVENT_KIND_ERASE) ||
+            !erasure_read(by->feed, by->seq, by->view, &says) || !event_id_eq(&says.id, t->id) ||
+            !roster_may_erase(r, by->feed, &w->event[e].author, t->feed, &w->event[target].author))
+            continue;
+        for (erasure_iter it = erasure_keys(&says); g->n_keys < 512 && erasure_next_key(&it, &key);)
+            g->keys[g->n_keys++] = key;
+    }
+    t->n_keys = (uint32_t)(&g->keys[g->n_keys] - t->keys);
 }
 
 bool sim_view_fold(sim_world *w, int i, uint32_t stream, sim_fold_fn *each, void *arg)
@@ -143,10 +174,13 @@ bool sim_view_fold(sim_world *w, int i, uint32_t stream, sim_fold_fn *each, void
     sim_node *n = &w->node[i];
     const record_state *state;
     refs_rules rules = {.barred = barred, .ctx = merge_core_roster(n->merge)};
-    g.n = 0;
+    g.n = g.n_keys = 0;
     buf_init(&g.bodies, 1u << 22);
     (void)buf_reserve(&g.bodies, 1u << 22); /* views lie in it: it must not move */
     bool ok = gather(n, &w->stream[stream], &g);
+    for (uint32_t k = 0; ok && k < g.n; k++)
+        if (g.events[k].erased)
+            gather_keys(w, n, &g, &g.events[k]);
     rules.branches = forks_branches(n->view.forks, &rules.n_branches);
     if (ok && record_fold(n->view.folder, g.events, g.n, &rules, &state) != ERR_OK)
         ok = false;

@@ -9,7 +9,7 @@ const char *const sim_invariant_names[INV_COUNT] = {
     [INV_WRITES] = "4 writes",     [INV_VERDICTS] = "5 verdicts",
     [INV_ONCE] = "6 once",         [INV_BOUNDS] = "7 bounds",
     [INV_VIEW] = "8 view",         [INV_CLOCK] = "9 clock",
-    [INV_MACHINE] = "10 machine",
+    [INV_MACHINE] = "10 machine",  [INV_ERASED] = "11 erased",
 };
 
 const char *const sim_sometimes_text[ST_COUNT] = {

@@ -3,11 +3,13 @@
 #include "tests/sim/sim.h"
 
 #include "proto/mp.h"
+#include "pure/erasure.h"
 
 typedef struct {
     sim_form *form;
     bool checked;
     bool held[SIM_EVENTS], counts[SIM_EVENTS];
+    uint8_t flags[SIM_EVENTS];
 } opening;
 
 /* ---- what the screen shows ---- */
@@ -39,7 +41,7 @@ static void check_screen(sim_world *w, int i, const opening *o, const record_thi
     const sim_form *f = o->form;
     for (uint32_t e = w->stream[f->stream].newest; e != SIM_NONE; e = w->event[e].next) {
         bool live = false;
-        uint32_t n = o->counts[e] ? sim_oracle_things(w, e, own, 16) : 0;
+        uint32_t n = o->counts[e] ? sim_oracle_writes(w, e, o->counts, own, 16) : 0;
         bool removal = bytes_is(w->event[e].view.kind, "tag.remove");
         for (uint32_t t = 0; t < n && !live && !removal; t++)
             for (uint32_t k = 0; k < (n_things ? n_things : 1) && !live; k++)
@@ -69,8 +71,10 @@ static void show(sim_world *w, int i, const record_state *s, opening *o, const r
         else
             f->refs[f->n_refs++] = e;
     }
+    w->flags = o->flags;
     if (o->checked && count <= SIM_ROW_REFS)
         check_screen(w, i, o, things, n);
+    w->flags = NULL;
 }
 
 /* ---- what people write ---- */
@@ -139,6 +143,41 @@ static void write_named(sim_world *w, int i, const record_state *s, opening *o, 
         show(w, i, s, o, &thing, 1);
 }
 
+/* One of the record's events that this node may erase; SIM_NONE when there is none. */
+static uint32_t some_erasable(sim_world *w, int i, const record_state *s)
+{
+    const sim_node *n = &w->node[i];
+    uint32_t found = SIM_NONE, seen = 0;
+    for (uint32_t k = 0; k < s->n_counting; k++) {
+        const refs_event *source = s->events[k].source;
+        uint32_t e = sim_event_find(w, source->id);
+        bool own = e != SIM_NONE && feed_member(source->feed) == n->identity.self &&
+                   memcmp(w->event[e].author.b, n->identity.signer.public.b, MEMBER_KEY_BYTES) == 0;
+        if (e != SIM_NONE && !source->erased && (own || i == 0) &&
+            !bytes_is(source->view->kind, EVENT_KIND_ERASE) && sim_below(w, ++seen) == 0)
+            found = e;
+    }
+    return found;
+}
+
+static bool write_erasure(sim_world *w, int i, const record_state *s, opening *o, buf *b)
+{
+    sim_thing things[16];
+    bytes keys[16];
+    uint32_t n_keys = 0, e = some_erasable(w, i, s);
+    if (e == SIM_NONE)
+        return false;
+    uint32_t n = sim_oracle_things(w, e, things, 16);
+    for (uint32_t k = 0; k < n; k++)
+        if (things[k].name != '\0')
+            keys[n_keys++] = bytes_of(&things[k].name, 1);
+    o->form->kind = EVENT_KIND_ERASE;
+    erasure_write(b, w->event[e].feed, w->event[e].seq, &w->event[e].id, keys, n_keys);
+    bool other = feed_member(w->event[e].feed) != w->node[i].identity.self;
+    sim_once(w, other ? ST_ERASED_AT_ONCE : ST_ERASED);
+    return true;
+}
+
 static void fill_form(sim_world *w, int i, uint32_t stream, const record_state *s,
                       const refs_event *events, void *arg)
 {
@@ -148,7 +187,9 @@ static void fill_form(sim_world *w, int i, uint32_t stream, const record_state *
     (void)events;
     (void)stream;
     buf_init(&b, sizeof o->form->payload);
-    if (pick < 60 || s == NULL)
+    if (pick >= 95 && s != NULL && write_erasure(w, i, s, o, &b))
+        ;
+    else if (pick < 60 || s == NULL)
         write_fields(w, i, s, o, &b, pick < 12 || s == NULL);
     else if (pick < 66) {
         o->form->kind = "record.delete";
@@ -183,7 +224,7 @@ void sim_open_form(sim_world *w, int i)
     sim_form *f = &n->forms[slot];
     *f = (sim_form){.open = true, .stream = some_stream(w), .opened_ms = w->now_ms};
     o.form = f;
-    o.checked = sim_chance(w, 4) && sim_held(w, i, o.held, NULL);
+    o.checked = sim_chance(w, 4) && sim_held(w, i, o.held, o.flags);
     if (o.checked)
         sim_oracle_counts(w, o.held, o.counts);
     if (f->stream == SIM_NONE)
