@@ -102,6 +102,7 @@ err_t store_tails(store_core *s, wall_ms now, uint32_t *gone) CAIRN_CHECK;
 /* Once tails were dropped: overwrites what remains of them in the file, some pages a call, until *more is
  * false. ERR_BUSY and ERR_DAMAGED as in kv_wipe. */
 err_t store_wipe(store_core *s, uint32_t pages, bool *more) CAIRN_CHECK;
+bool store_has_undated(const store_core *s); /* something was hidden since that was called last */
 bool store_has_remains(const store_core *s);
 /* A small write, to find out whether a full or failing disk has recovered. Its result is also the
  * state that hello gives. */

@@ -32,7 +32,9 @@ static err_t note_write(store_core *s, uint64_t offset, uint64_t due)
     uint8_t b[8];
     put_u64be(b, due);
     key_note(&key, NOTE, offset);
-    if (due != GONE && due < s->erase_next)
+    if (due == UNDATED)
+        s->erase_next = 0;
+    else if (due != GONE && due < s->erase_next)
         s->erase_next = due;
     return table_put(s->txn, KV_META, &key, bytes_of(b, sizeof b), &s->scratch);
 }
@@ -257,6 +259,11 @@ static err_t wiped(store_core *s)
     TRY(store_commit(s));
     s->wipe = WIPE_NONE;
     return ERR_OK;
+}
+
+bool store_has_undated(const store_core *s)
+{
+    return s->erase_next == 0;
 }
 
 bool store_has_remains(const store_core *s)

@@ -56,6 +56,8 @@ static void drop_due(store_service *g)
 
 void tails_left(store_service *g)
 {
+    if (store_has_undated(g->core) && believes_clock(g))
+        g->tails.next = clock_mono();
     if (g->tails.wipe.ms == 0 && store_has_remains(g->core))
         g->tails.wipe = g->tails.since = clock_mono();
 }

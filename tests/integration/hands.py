@@ -5,15 +5,27 @@
     team.part()                              # its gossip ends: no network
     team.meet(base)                          # gossip again, with base as its peer
 
+shifted_clock(camp, seconds) is an environment in which the wall clock is off.
+
 Hand(camp, name, **env) is a camp.Node with environment variables of its own.
 """
 import os
 import signal
+import subprocess
 
 from camp import Camp, Node, check, converged, wait_until
 
 # Whoever was cut off tries again soon, not after the half minute that spares a real network.
 PATIENCE = {"CAIRN_GOSSIP_RETRY_MAX_MS": "500"}
+
+
+def shifted_clock(camp, seconds):
+    """Environment of a node whose wall clock is off by so many seconds."""
+    shim, here = camp.dir / "shift_clock.so", os.path.dirname(os.path.abspath(__file__))
+    if not shim.exists():
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", shim,
+                        f"{here}/shift_clock.c"], check=True)
+    return {"LD_PRELOAD": str(shim), "CAIRN_TEST_CLOCK_S": str(seconds)}
 
 
 class Hand(Node):

@@ -1,4 +1,4 @@
-/* Preloaded by test_clock.py: the wall clock of a process is off by CAIRN_TEST_CLOCK_S seconds, all other clocks are
+/* Preloaded by hands.py: the wall clock of a process is off by CAIRN_TEST_CLOCK_S seconds, all other clocks are
  * right. libfaketime hangs under AddressSanitizer; this asks the kernel and needs no start. */
 #include <stdlib.h>
 #include <sys/syscall.h>

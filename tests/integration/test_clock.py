@@ -2,24 +2,17 @@
 """One node's clock stands at 1970 or at 2099. What it writes neither loses nor wins for ever: an edit replaces what its
 author saw, whatever the stamps say, on all nodes; and when the clock is right again, nothing is left of the error."""
 import datetime
-import os
-import subprocess
 import time
 
 from camp import Camp, check, converged, main
-from hands import Hand
+from hands import Hand, shifted_clock
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 FIELD = "water"
 
 
 def wrong_clock(camp, year):
     """Environment of a node whose clock stands at new year of `year`."""
-    shim = camp.dir / "shift_clock.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", shim,
-                    f"{HERE}/shift_clock.c"], check=True)
-    offset = int(datetime.datetime(year, 1, 2, tzinfo=datetime.timezone.utc).timestamp() - time.time())
-    return {"LD_PRELOAD": str(shim), "CAIRN_TEST_CLOCK_S": str(offset)}
+    return shifted_clock(camp, int(datetime.datetime(year, 1, 2, tzinfo=datetime.timezone.utc).timestamp() - time.time()))
 
 
 def age_days(write):
