@@ -91,6 +91,27 @@ def elements(raw, count):
     return values, at
 
 
+def is_name(value, most, banned=""):
+    return isinstance(value, str) and 1 <= len(value.encode()) <= most and not set(value) & set("\0" + banned)
+
+
+def is_uint(value, below):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
+
+
+def is_reference(value):
+    return is_uint(value, 1 << 64) and value > 0 or isinstance(value, list) and len(value) == 3 and \
+        is_uint(value[0], 1 << 32) and is_uint(value[1], 1 << 64) and value[1] > 0 and is_uint(value[2], 1 << 16)
+
+
+def understood(head):
+    """Whether the six elements of a head are what FORMAT.md says; else the event is opaque."""
+    wall, counter, replaces, category, stream, kind = head
+    return is_uint(wall, 1 << 48) and is_uint(counter, 1 << 32) and isinstance(replaces, list) and \
+        len(replaces) <= 32 and all(map(is_reference, replaces)) and is_name(category, 64, "/") and \
+        is_name(stream, 128) and is_name(kind, 64)
+
+
 class Event:
     def __init__(self, data, erased):
         need(data and 0x97 <= data[0] <= 0x9f, "gate", "no array of 7 to 15 elements")
@@ -103,6 +124,8 @@ class Event:
             need(len(data) == cut + 36, "gate", "erased form of the wrong length")
             self.tail_len, self.tail_hash = struct.unpack(">I", data[cut:cut + 4])[0], data[cut + 4:]
             need(self.tail_len >= count - 6, "gate", "the erased tail is too short")
+            need(not understood(head_values) or (self.category != "cairn" and self.kind != "event.erase"), "gate",
+                 "the roster's events and erasures are never erased")
         else:
             values, end = elements(data, count)
             need(end == len(data), "gate", "bytes are left over")

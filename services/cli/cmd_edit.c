@@ -48,13 +48,24 @@ static int bad_time(const char *text)
     return 2;
 }
 
-/* `at`, `by`, `why` in the order of their keys. */
+#define SALT_BYTES 8u /* what personal data needs at least (proto/FORMAT.md, section 5) */
+
+static void put_salt(edit *e)
+{
+    uint8_t salt[SALT_BYTES];
+    random_fill(salt, sizeof salt);
+    mp_put_cstr(&e->attributes, "salt");
+    mp_put_bin(&e->attributes, bytes_of(salt, sizeof salt));
+}
+
+/* `at`, `by`, `salt`, `why` in the order of their keys. */
 static int put_attributes(edit *e)
 {
     const char *at = cmdline_get(e->line, "at"), *by = cmdline_get(e->line, "by"),
                *why = cmdline_get(e->line, "why");
     uint64_t ms = 0;
-    uint32_t n = (at != NULL ? 1u : 0u) + (by != NULL ? 1u : 0u) + (why != NULL ? 1u : 0u);
+    bool salt = cmdline_has(e->line, "personal");
+    uint32_t n = (at != NULL ? 1u : 0u) + (by != NULL ? 1u : 0u) + (why != NULL ? 1u : 0u) + salt;
     if (at != NULL && !infer_time(bytes_str(at), INFER_ISO, &ms))
         return bad_time(at);
     if (n == 0)
@@ -68,6 +79,8 @@ static int put_attributes(edit *e)
         mp_put_cstr(&e->attributes, "by");
         mp_put_cstr(&e->attributes, by);
     }
+    if (salt)
+        put_salt(e);
     if (why != NULL) {
         mp_put_cstr(&e->attributes, "why");
         mp_put_cstr(&e->attributes, why);
@@ -225,6 +238,8 @@ int cmd_create(const cmdline *c)
 {
     edit e;
     int status = 1;
+    if (cmdline_has(c, "personal") && cmdline_has(c, "id"))
+        return cmdline_usage(c, "--personal makes the id itself: a name stays readable for ever");
     if (edit_open(&e, c)) {
         const char *id = cmdline_get(c, "id");
         status = take_fields(&e, 1);

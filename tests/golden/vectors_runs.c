@@ -87,6 +87,9 @@ static const run_row run_rows[] = {
      0,
      0},
     {"no seal at the end", SOUTH, 8, 9, 0, 0, {UNSEAL, 0, 0}, ERR_UNSEALED, 0, 0},
+    {"a roster event erased", FOUNDER, 0, 3, 1u << 1, 0, {KEEP, 0, 0}, ERR_MALFORMED, 1, 0},
+    {"an erasure", NORTH, 9, 10, 0, 0, {KEEP, 0, 0}, ERR_OK, 1, 1},
+    {"an erasure erased", NORTH, 9, 10, 1u << 9, 0, {KEEP, 0, 0}, ERR_MALFORMED, 0, 0},
     {"body no body", NORTH, 3, 7, 0, 0, {SET, 60, 0xc1}, ERR_MALFORMED, 0, 0},
 };
 

@@ -1,6 +1,7 @@
 #include "tests/golden/vectors.h"
 
 #include "proto/mp.h"
+#include "pure/erasure.h"
 
 #include <stdlib.h>
 
@@ -99,6 +100,11 @@ static void put_payload(const vectors_world *w, unsigned i, buf *b)
     case 3:
         record_payload(b);
         break;
+    case 9: {
+        bytes key = bytes_str("text");
+        erasure_write(b, 2, 3, &w->events[5].id, &key, 1);
+        break;
+    }
     case 5:
         mp_put_map(b, 1);
         mp_put_cstr(b, "text");
@@ -124,7 +130,8 @@ static void make_body(const vectors_world *w, const vectors_event *e, unsigned i
 {
     static const char *const kinds[WORLD_EVENTS] = {"genesis",       "member.add", "member.add",
                                                     "record.create", "field.set",  "note.add",
-                                                    "future",        "field.set",  "field.set"};
+                                                    "future",        "field.set",  "field.set",
+                                                    "event.erase"};
     event_reference refs[2] = {{.distance = 1}};
     size_t n_refs = i == 4 ? 1 : i == 7 ? 2 : 0;
     buf payload, attributes;
@@ -172,9 +179,12 @@ static void close_event(vectors_world *w, vectors_event *e)
 
 static void start_of(const vectors_world *w, vectors_event *e, unsigned i)
 {
+    while (e->seq > 1 && i-- > 0)
+        if (w->events[i].feed == e->feed && w->events[i].seq == e->seq - 1)
+            e->previous = w->events[i].id;
     if (e->seq > 1)
-        e->previous = w->events[i - 1].id;
-    else if (e->feed == CHAIN_GENESIS_FEED)
+        return;
+    if (e->feed == CHAIN_GENESIS_FEED)
         chain_start_genesis(&e->previous, &w->keys[FOUNDER].public);
     else
         chain_start(&e->previous, &w->dataset, e->feed, &w->keys[e->author].public);
@@ -197,6 +207,7 @@ void vectors_make_world(vectors_world *w)
         {"later version", "passes the gate, is not understood: opaque, 9 elements", NORTH, 2, 4},
         {"edit by another", "replaces by full references", SOUTH, 3, 1},
         {"express", "incarnation 1: the express class of member 3", SOUTH, 0x10003, 1},
+        {"erasure", "of the note, by its author; never in erased form itself", NORTH, 2, 5},
     };
     *w = (vectors_world){0};
     must(crypto_start());

@@ -133,7 +133,11 @@ def test_the_founder_erases_at_once():
 def test_one_field_goes_and_the_rest_stays():
     with Camp() as camp:
         base = Hand.found(camp)
-        record = base.create("patient", f"name={SECRET}", "water=7", "roof=tin")
+        record = base.create("patient", "--personal", f"name={SECRET}", "water=7", "roof=tin")
+        salt = next(row for row in base.json("log") if row["stream"] == record)["attributes"]["salt"]["$bin"]
+        check(len(salt) == 16, f"the salt is {salt}")
+        check(base.run("create", "patient", "--personal", "--id", SECRET, "water=1").code == 2,
+              "a personal record takes a telling id")
         base.ok("erase", record, "name", "--why", "asked to")
         hidden(record, base)
         check(base.values(record, "roof") == ["tin"], f"roof is {base.values(record, 'roof')}")
