@@ -11,7 +11,7 @@
 #define EVENT_HASH_BYTES    32u /* BLAKE2b-256 of a tail */
 #define EVENT_KIND_ERASE    "event.erase"
 #define EVENT_OWN_CATEGORY  "cairn" /* Cairn's own events: the roster, what forms look like */
-#define EVENT_ERASED_EXTRA  36u /* what stands for an erased tail: u32 BE length, hash */
+#define EVENT_ERASED_EXTRA  36u     /* what stands for an erased tail: u32 BE length, hash */
 
 typedef struct {
     bytes body; /* what was parsed: a body, or the erased form */

@@ -63,8 +63,7 @@ static int end(erasing *e, int status)
 static bool ask_self(erasing *e)
 {
     merge_status_reply me;
-    if (node_ask(&e->n, "merge", &merge_status_request_desc, &(merge_status_request){0}, &me) !=
-        ERR_OK)
+    if (node_ask_merge_status(&e->n, &(merge_status_request){0}, &me) != ERR_OK)
         return false;
     e->self = me.self;
     e->founder = me.self == 1 && me.role == 0;
@@ -80,13 +79,12 @@ static bool ask_record(erasing *e, record_reply *r)
 {
     store_hello_reply hello;
     const char *form = cmdline_get(e->line, "form");
-    if (node_ask(&e->n, "store", &store_hello_request_desc, &(store_hello_request){0}, &hello) !=
-        ERR_OK)
+    if (node_ask_store_hello(&e->n, &(store_hello_request){0}, &hello) != ERR_OK)
         return false;
     record_request req = {.record = bytes_str(cmdline_arg(e->line, 0)),
                           .form = bytes_str(form != NULL ? form : ""),
                           .min_offset = hello.head};
-    if (node_ask(&e->n, "projection", &record_request_desc, &req, r) != ERR_OK)
+    if (node_ask_record(&e->n, &req, r) != ERR_OK)
         return false;
     snprintf(e->form, sizeof e->form, "%.*s", (int)r->form.len, (const char *)r->form.p);
     snprintf(e->record, sizeof e->record, "%.*s", (int)r->record.len, (const char *)r->record.p);
@@ -142,7 +140,8 @@ static bool is_named(const erasing *e, bytes field)
 }
 
 /* Fields of an event that nobody asked to erase and that still hold: which they are, by index of the name. */
-static uint32_t find_kept(const erasing *e, const record_reply *r, const erase_target *t, bool *keep)
+static uint32_t find_kept(const erasing *e, const record_reply *r, const erase_target *t,
+                          bool *keep)
 {
     uint32_t n = 0;
     bool fields = bytes_is(t->kind, "field.set") || bytes_is(t->kind, "record.create");
@@ -258,10 +257,13 @@ static void tell(const erasing *e, uint64_t leaves_ms)
         fprintf(stderr, "The bytes leave this disk at once, as a founder's erasure does.\n");
     else
         fprintf(stderr, "The bytes leave this disk after 30 days, on %.10s.\n", when);
-    fprintf(stderr, "Other nodes do the same when they hear of it; those that have not heard yet still hold it, "
+    fprintf(stderr, "Other nodes do the same when they hear of it; those that have not heard yet "
+                    "still hold it, "
                     "and so do bundles and exports made before.\n");
     if (e->n_left > 0)
-        fprintf(stderr, "Left as they are: %zu event%s of others; their authors or the founder may erase them.\n",
+        fprintf(stderr,
+                "Left as they are: %zu event%s of others; their authors or the founder may erase "
+                "them.\n",
                 e->n_left, e->n_left > 1 ? "s" : "");
 }
 
@@ -312,7 +314,7 @@ static int write_rows(erasing *e)
     emit_request req = {.feed_class = cmdline_has(e->line, "urgent") ? 1 : 0,
                         .idem = bytes_str(idem),
                         .events = MSG_LIST_OF(e->rows, e->n_rows)};
-    if (node_ask(&e->n, "merge", &emit_request_desc, &req, &reply) != ERR_OK)
+    if (node_ask_emit(&e->n, &req, &reply) != ERR_OK)
         return 1;
     uint64_t leaves = clock_wall().ms + (e->founder ? 0 : ERASE_KEEP_MS);
     if (cmdline_has(e->line, "json"))

@@ -130,7 +130,7 @@ bool erase_plan_stream(erase_plan *p, node *n, bytes form, bytes record, char *c
     rows_reply reply;
     read_stream_request req = {.category = form, .stream = record, .max = PAGE};
     do {
-        if (node_ask(n, "store", &read_stream_request_desc, &req, &reply) != ERR_OK ||
+        if (node_ask_read_stream(n, &req, &reply) != ERR_OK ||
             !take_page(p, reply.rows, fields, n_fields))
             return false;
         req.from = reply.next;
@@ -152,7 +152,7 @@ bool erase_plan_event(erase_plan *p, node *n, const char *text)
         return false;
     }
     req.to_seq = req.from_seq;
-    if (node_ask(n, "store", &read_feed_request_desc, &req, &reply) != ERR_OK)
+    if (node_ask_read_feed(n, &req, &reply) != ERR_OK)
         return false;
     while (msg_list_next(&stored_row_desc, &reply.rows, &row)) {
         if (full && get_u16be(row.id.b) != prefix)

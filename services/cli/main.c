@@ -72,8 +72,9 @@ static const cmdline_option join_options[] = {
      0,    0, false},                                                                               \
         {"by", 0, OPT_PLAIN, "PERSON", NULL, "who says so", 0, 0, false},                           \
         {"why", 0, OPT_PLAIN, "TEXT", NULL, "the reason", 0, 0, false},                             \
-        {"personal", 0, OPT_PLAIN, NULL, NULL,                                                      \
-         "personal data: salted, so that nobody guesses it once it was erased", 0, 0, false},       \
+        {"personal", 0,    OPT_PLAIN,                                                               \
+         NULL,       NULL, "personal data: salted, so that nobody guesses it once it was erased",   \
+         0,          0,    false},                                                                  \
         {"urgent", 'u', OPT_PLAIN, NULL, NULL, "use the express feed: goes before everything else", \
          0,        0,   false},                                                                     \
     {                                                                                               \

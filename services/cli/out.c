@@ -199,7 +199,7 @@ bool out_ref_read(const char *text, uint32_t *feed, uint64_t *seq)
         incarnation > UINT16_MAX)
         return false;
     *seq = strtoull(dash + 1, NULL, 10);
-    for (unsigned class = 0; class < 3; class++) {
+    for (unsigned class = 0; class < 3; class ++) {
         *feed = feed_make((uint16_t)incarnation, (feed_class) class, (member_no)member);
         out_ref(expected, *feed, *seq);
         if (*seq != 0 && strcmp(expected, text) == 0)

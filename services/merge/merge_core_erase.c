@@ -36,8 +36,8 @@ static bool take_victim(void *arg, const stored_row *row)
     t->found = true;
     t->offset = row->offset;
     t->flags = row->flags;
-    err_t e = row->flags & ROW_ERASED ? event_parse_erased(row->body, &v)
-                                      : event_parse(row->body, &v);
+    err_t e =
+        row->flags & ROW_ERASED ? event_parse_erased(row->body, &v) : event_parse(row->body, &v);
     t->fits = e == ERR_OK && !v.opaque && event_is_erasable(&v) &&
               bytes_eq(v.category, t->category) && bytes_eq(v.stream, t->stream);
     return false;
@@ -137,8 +137,7 @@ static void have_tail(merge_core *c, const frontier_entry *e)
     for (size_t i = 0; i < c->tails.n; i++)
         if (frontier_entry_cmp(&c->tails.at[i], e) == 0) {
             c->tails.n--;
-            memmove(&c->tails.at[i], &c->tails.at[i + 1],
-                    (c->tails.n - i) * sizeof *c->tails.at);
+            memmove(&c->tails.at[i], &c->tails.at[i + 1], (c->tails.n - i) * sizeof *c->tails.at);
             merge_front_changed(c);
             return;
         }

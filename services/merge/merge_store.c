@@ -28,6 +28,7 @@ ASK(tips)
 ASK(verdict)
 ASK(seal)
 ASK(incarnation)
+ASK(erase)
 
 static err_t locate(void *ctx, feed_id feed, uint64_t seq, place_row *out, size_t max, size_t *n)
 {
@@ -120,10 +121,11 @@ static err_t incarnation(void *ctx, uint16_t value)
 
 static err_t erase(void *ctx, const erase_request *req)
 {
-    return ask(ctx, &erase_request_desc, req, &(ok_reply){0});
+    return ask_erase(ctx, req, NULL);
 }
 
 merge_io merge_store_io(merge_service *m)
 {
-    return (merge_io){m, locate, read_feed, read_category, tips, verdicts, seal, incarnation, erase};
+    return (merge_io){m,        locate, read_feed,   read_category, tips,
+                      verdicts, seal,   incarnation, erase};
 }

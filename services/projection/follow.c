@@ -221,7 +221,8 @@ void follow_purge(follow *f)
         return;
     err_t e = view_db_purge(f->db, FOLLOW_FACT_REMAINS);
     f->remains = e != ERR_OK;
-    if (e != ERR_OK) /* somebody reads it, or the disk is full: again with the next answer of the store */
+    if (e !=
+        ERR_OK) /* somebody reads it, or the disk is full: again with the next answer of the store */
         log_debug("remains of erased values stay in the view for now: %s", view_db_error(f->db));
 }
 

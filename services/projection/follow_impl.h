@@ -8,13 +8,13 @@
 #include "projection/touched.h"
 #include "store/store_clnt.h"
 
-#define SILENT_MS    5000u /* a store that says nothing for so long is missing */
-#define LONG_POLL_MS 1500u /* below the 2 s of clnt's repeat, else each would be asked twice */
-#define RETRY_MS     2000u /* after trouble */
-#define READS_MAX    64u   /* streams asked for at once */
-#define TARGETS_MAX  16u   /* stretches of changed rows asked for at once */
+#define SILENT_MS           5000u /* a store that says nothing for so long is missing */
+#define LONG_POLL_MS        1500u /* below the 2 s of clnt's repeat, else each would be asked twice */
+#define RETRY_MS            2000u     /* after trouble */
+#define READS_MAX           64u       /* streams asked for at once */
+#define TARGETS_MAX         16u       /* stretches of changed rows asked for at once */
 #define FOLLOW_FACT_REMAINS "remains" /* in the file: see follow.remains */
-#define STREAM_PAGE  2048u /* rows per answer when one stream is read */
+#define STREAM_PAGE         2048u     /* rows per answer when one stream is read */
 
 typedef struct ask ask;
 typedef void ask_taken(follow *f, ask *a, const void *reply);

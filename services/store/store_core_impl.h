@@ -157,8 +157,8 @@ struct store_core {
     size_t lag_bytes;  /* held back at most, twice */
     uint64_t *offsets; /* one stream's, while it is brought to disk */
     size_t cap_offsets;
-    uint64_t owed; /* rows appended since streams were last brought to disk */
-    uint64_t erase_next;                         /* no tail is due before */
+    uint64_t owed;       /* rows appended since streams were last brought to disk */
+    uint64_t erase_next; /* no tail is due before */
     enum { WIPE_NONE, WIPE_DUE, WIPE_RUNNING } wipe; /* the file holds remains of tails */
     damaged *damage;
     size_t n_damage, cap_damage;

@@ -191,7 +191,8 @@ err_t row_announce(store_core *s, const stored_row *target, wall_ms now)
         .parent = target->offset,
         .position = target->position,
         .received_ms = now.ms,
-        .flags = ROW_CHANGED | (target->flags & (ROW_COUNTS | ROW_OPAQUE | ROW_ERASED | ROW_HIDDEN)),
+        .flags =
+            ROW_CHANGED | (target->flags & (ROW_COUNTS | ROW_OPAQUE | ROW_ERASED | ROW_HIDDEN)),
         .id = target->id,
     };
     store_key kept; /* the target may borrow what the first put invalidates */

@@ -98,8 +98,8 @@ static err_t add_events(store_core *s, row_walk *rows, const run_way *way, run_w
             return ERR_OK;
         if (r.damaged)
             return ERR_DAMAGED;
-        err_t e = run_add(w, data, erased,
-                          sealed ? (const seal_sig *)(const void *)r.row.seal.p : NULL);
+        err_t e =
+            run_add(w, data, erased, sealed ? (const seal_sig *)(const void *)r.row.seal.p : NULL);
         if (e == ERR_TOO_LARGE)
             return ERR_OK;
         TRY(e);

@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_PAGE   2u /* after the two meta pages */
-#define FREE_TABLE   0u /* MDB_dbi of the free pages */
-#define PAGE_BRANCH  1u
-#define PAGE_LEAF    2u
-#define PAGE_LARGE   4u /* a value that fills pages of its own */
-#define NODE_BIG     1u /* its value lies in such pages */
-#define CHUNK_BYTES  65536u
+#define FIRST_PAGE  2u /* after the two meta pages */
+#define FREE_TABLE  0u /* MDB_dbi of the free pages */
+#define PAGE_BRANCH 1u
+#define PAGE_LEAF   2u
+#define PAGE_LARGE  4u /* a value that fills pages of its own */
+#define NODE_BIG    1u /* its value lies in such pages */
+#define CHUNK_BYTES 65536u
 
 typedef struct {
     size_t number;

@@ -18,7 +18,8 @@ static int64_t gap_now(void)
 
 void tails_start(store_service *g)
 {
-    g->tails.settle_ms = (uint32_t)config_int(service_config(g->service), "store", "settle_s") * 1000u;
+    g->tails.settle_ms =
+        (uint32_t)config_int(service_config(g->service), "store", "settle_s") * 1000u;
     g->tails.gap_ms = gap_now();
     g->tails.next = g->tails.steady = clock_mono();
     tails_left(g);

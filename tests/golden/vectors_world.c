@@ -128,10 +128,9 @@ static void put_attributes(buf *b)
 
 static void make_body(const vectors_world *w, const vectors_event *e, unsigned i, buf *body)
 {
-    static const char *const kinds[WORLD_EVENTS] = {"genesis",       "member.add", "member.add",
-                                                    "record.create", "field.set",  "note.add",
-                                                    "future",        "field.set",  "field.set",
-                                                    "event.erase"};
+    static const char *const kinds[WORLD_EVENTS] = {
+        "genesis",  "member.add", "member.add", "record.create", "field.set",
+        "note.add", "future",     "field.set",  "field.set",     "event.erase"};
     event_reference refs[2] = {{.distance = 1}};
     size_t n_refs = i == 4 ? 1 : i == 7 ? 2 : 0;
     buf payload, attributes;

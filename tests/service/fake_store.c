@@ -457,8 +457,7 @@ void fake_store_verdict(fake_store *s, uint32_t number, bool counts)
 void fake_store_erase(fake_store *s, uint32_t number, bool hidden, bool at_once)
 {
     enter(s);
-    erase_request req = {
-        .offset = s->events[number].offset, .hidden = hidden, .at_once = at_once};
+    erase_request req = {.offset = s->events[number].offset, .hidden = hidden, .at_once = at_once};
     MUST(store_begin(s->core) == ERR_OK);
     MUST(store_erase(s->core, &req, clock_wall()) == ERR_OK);
     MUST(store_commit(s->core) == ERR_OK);

@@ -368,8 +368,7 @@ static void write_erasure(world *w, feed_id feed, uint32_t target, const char *n
     event_id id = fake_store_id(w->store, target);
     buf_init(&payload, 256);
     erasure_write(&payload, ref.feed, ref.seq, &id, &key, 1);
-    fake_event e = {
-        .feed = feed, .category = "flood", .stream = "a", .kind = EVENT_KIND_ERASE};
+    fake_event e = {.feed = feed, .category = "flood", .stream = "a", .kind = EVENT_KIND_ERASE};
     world_write(w, e, payload);
 }
 
@@ -399,7 +398,8 @@ Test(projection, hides_what_was_erased)
                   "it goes on replacing what it replaced");
         assert_bytes(world_row(&r, "name", 0).mark, "erased");
         cr_assert(world_is_text(world_row(&r, "depth", 0).value, "Somebody deep"));
-        while (is_on_disk(&w, "Somebody else")) /* the file is rewritten when nothing else is to do */
+        while (
+            is_on_disk(&w, "Somebody else")) /* the file is rewritten when nothing else is to do */
             world_record(&w, "flood", "a", true, &r);
         cr_assert(is_on_disk(&w, "Somebody deep"));
         world_like_fresh(&w);

@@ -51,8 +51,8 @@ typedef enum {
     INV_BOUNDS,       /* quarantine and peer memory */
     INV_VIEW,         /* incremental view equals a fresh fold */
     INV_CLOCK,        /* stamps do not go back and are not dragged along */
-    INV_ERASED,       /* hidden is what an erasure names that may; no tail is missing that an honest node has */
-    INV_MACHINE,      /* a core returned an error that has no cause */
+    INV_ERASED, /* hidden is what an erasure names that may; no tail is missing that an honest node has */
+    INV_MACHINE, /* a core returned an error that has no cause */
     INV_COUNT
 } sim_invariant;
 extern const char *const sim_invariant_names[INV_COUNT];
@@ -287,7 +287,8 @@ struct sim_world {
     bool recut
         [1u
          << 16]; /* members whose verdicts changed: what is cut is in no frontier, and comes again */
-    const uint8_t *flags; /* of the node that is being judged, by event; NULL: every tail is there */
+    const uint8_t
+        *flags; /* of the node that is being judged, by event; NULL: every tail is there */
     bool healing;
     uint64_t heal_ms, converged_ms;
     uint16_t cuts[SIM_NODES][SIM_NODES];

@@ -389,10 +389,9 @@ static const struct {
     unsigned weight;
     void (*act)(sim_world *w);
 } acts[] = {
-    {100, do_write}, {40, do_link},  {20, do_cut}, {3, do_part},   {6, do_crash},
-    {12, do_start},  {10, do_clock}, {4, do_disk}, {6, do_backup}, {5, do_restore},
-    {3, do_clone},   {5, do_remove}, {8, do_add},  {8, do_check},  {16, do_lie},
-    {4, do_age},
+    {100, do_write}, {40, do_link}, {20, do_cut},   {3, do_part},    {6, do_crash}, {12, do_start},
+    {10, do_clock},  {4, do_disk},  {6, do_backup}, {5, do_restore}, {3, do_clone}, {5, do_remove},
+    {8, do_add},     {8, do_check}, {16, do_lie},   {4, do_age},
 };
 
 static void act(sim_world *w)

@@ -129,7 +129,8 @@ static void note_crossing(sim_world *w, const sim_link *l, bytes encoded)
         return;
     event_id id = r.previous;
     for (run_iter it = run_items(&r); run_next(&it, &item);) {
-        if ((item.erased ? event_parse_erased(item.data, &v) : event_parse(item.data, &v)) != ERR_OK)
+        if ((item.erased ? event_parse_erased(item.data, &v) : event_parse(item.data, &v)) !=
+            ERR_OK)
             return;
         if (item.erased) /* until its erasure is here, the stretch may be asked for again */
             w->recut[feed_member(r.feed)] = true;

@@ -139,7 +139,8 @@ Test(store_erase, a_hidden_event_is_kept_a_month_and_handed_on_without_its_tail)
         erase(1, true, false);
     expect_first(ROW_HIDDEN, 2);
     cr_assert(run_is_erased());
-    cr_assert_eq(tails_gone(5000), 0); /* the month begins at the first look with a clock that is right */
+    cr_assert_eq(tails_gone(5000),
+                 0); /* the month begins at the first look with a clock that is right */
     cr_assert_eq(tails_gone(5000 + MONTH_MS - 1), 0);
     reopen();
     cr_assert_eq(tails_gone(5000 + MONTH_MS - 1), 0);
@@ -323,7 +324,8 @@ static size_t remains(void)
     cr_assert(n > 0 && (size_t)n < sizeof file);
     size_t found = 0;
     for (size_t k = 0; k + 8 < sizeof SECRET; k++)
-        for (const uint8_t *p = file; (p = memmem(p, (size_t)(file + n - p), SECRET + k, 8)) != NULL; p++)
+        for (const uint8_t *p = file;
+             (p = memmem(p, (size_t)(file + n - p), SECRET + k, 8)) != NULL; p++)
             found++;
     return found;
 }
