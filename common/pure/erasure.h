@@ -20,7 +20,7 @@ typedef struct {
 
 /* Of the event (feed, seq), whose kind is event.erase. False when it names nothing. */
 bool erasure_read(feed_id feed, uint64_t seq, const event_view *v, erasure *out);
-/* The next of its keys; `rest` begins as out->keys' elements, see erasure_keys. */
+/* Its keys: for (erasure_iter it = erasure_keys(&e); erasure_next_key(&it, &key);) … */
 typedef struct {
     bytes rest;
     uint32_t left;
