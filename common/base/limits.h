@@ -88,6 +88,11 @@
 #define ERASE_WAITING_MAX 65536u /* erasures of what is not here yet that are remembered; more are looked at again at the next start */
 #define TAILS_MISSING_MAX 4096u  /* events without tail that are wanted at a time */
 
+/* ---- the log as one file, its rows in memory ---- */
+#define FILE_ROWS_MAX_BYTES    (256u << 20) /* some 700,000 events; a node with more has the disk for LMDB */
+#define FILE_COMMIT_MAX_BYTES  (64u << 20)  /* keys, and values, of one commit: a full group and its indexes */
+#define FILE_COMPACT_MIN_BYTES (4u << 20)   /* a smaller file is not worth it */
+
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
 #define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */

@@ -163,7 +163,7 @@ static err_t load_identity(store_core *s, kv_txn *txn, const store_opening *how)
     if (e != ERR_OK && e != ERR_DAMAGED && e != ERR_NOT_FOUND)
         return e;
     s->identity_kept = s->identity;
-    s->copied = e != ERR_OK || state != ERR_OK || is_copy(&s->identity, how);
+    s->copied = e != ERR_OK || state != ERR_OK || how->doubtful || is_copy(&s->identity, how);
     if (s->copied)
         renew_identity(s, how, how->random_incarnation);
     return ERR_OK;

@@ -31,6 +31,7 @@ typedef struct {
     uint64_t random_epoch;       /* used if a new epoch is needed; 1 to UINT64_MAX */
     uint16_t random_incarnation; /* used if the database is a copy: a multiple of 4, not 0 */
     uint16_t first_incarnation;  /* of a new, empty database: 0 at enrolment, else random */
+    bool doubtful;               /* what was committed last may be missing: counts as a copy */
     uint32_t index_lag_bytes;    /* stream index held back in memory, twice; 0: the default */
 } store_opening;
 

@@ -1,6 +1,6 @@
 /* What the store needs of a database: a few tables of sorted keys, one transaction at a time.
  *
- * Implementations (store_lmdb.c, store_mem.c) pass one conformance suite,
+ * Implementations (store_lmdb.c, store_file.c, store_mem.c) pass one conformance suite,
  * tests/unit/test_store_kv.c. Keys are 1 to KV_KEY_MAX bytes and sorted as unsigned bytes, the
  * shorter first on a tie. Views (keys and values handed out) borrow the database: they hold until
  * the next put or del of the same transaction, or its end.

@@ -24,7 +24,7 @@
 typedef struct {
     store_kv kv;
     kv_txn txn;
-    char dir[LMDB_PATH_MAX - 32];
+    char dir[DISK_PATH_MAX - 32];
     MDB_env *env;
     MDB_txn *open, *reader; /* `reader` is reset between uses */
     /* Of the open writing transaction, made when first used: rows that lie side by side are found
@@ -106,7 +106,7 @@ static int open_env(lmdb_kv *m, const char *env_dir)
 
 static err_t create(lmdb_kv *m, buf *why)
 {
-    char temporary[LMDB_PATH_MAX];
+    char temporary[DISK_PATH_MAX];
     snprintf(temporary, sizeof temporary, "%s/log.new", m->dir);
     int rc = mkdir(temporary, 0700) == 0 ? open_env(m, temporary) : errno;
     if (rc == 0)
@@ -161,7 +161,7 @@ static bool plausible(const lmdb_kv *m, const kv_txn *txn, const MDB_val *v)
 
 static err_t open_existing(lmdb_kv *m, buf *why)
 {
-    char env_dir[LMDB_PATH_MAX], data[LMDB_PATH_MAX];
+    char env_dir[DISK_PATH_MAX], data[DISK_PATH_MAX];
     snprintf(env_dir, sizeof env_dir, "%s/log", m->dir);
     snprintf(data, sizeof data, "%s/log/data.mdb", m->dir);
     TRY(lmdb_check_file(data, why));
@@ -490,22 +490,10 @@ static const kv_ops lmdb_ops = {
     .free = lmdb_free,
 };
 
-static void learn_file(const lmdb_kv *m, store_lmdb_info *info)
+static err_t open_or_create(lmdb_kv *m, store_disk_info *info, buf *why)
 {
-    char data[LMDB_PATH_MAX];
-    struct statx st;
-    snprintf(data, sizeof data, "%s/log/data.mdb", m->dir);
-    if (statx(AT_FDCWD, data, 0, STATX_INO | STATX_BTIME, &st) != 0)
-        return;
-    info->inode = st.stx_ino;
-    if ((st.stx_mask & STATX_BTIME) != 0)
-        info->birth_ns = (uint64_t)st.stx_btime.tv_sec * 1000000000u + st.stx_btime.tv_nsec;
-}
-
-static err_t open_or_create(lmdb_kv *m, store_lmdb_info *info, buf *why)
-{
-    char path[LMDB_PATH_MAX];
-    TRY(lmdb_check_fs(m->dir, why));
+    char path[DISK_PATH_MAX];
+    TRY(disk_check_fs(m->dir, why));
     snprintf(path, sizeof path, "%s/log.new", m->dir);
     lmdb_remove_env(path);
     snprintf(path, sizeof path, "%s/log", m->dir);
@@ -519,11 +507,11 @@ static err_t open_or_create(lmdb_kv *m, store_lmdb_info *info, buf *why)
     return e;
 }
 
-err_t store_lmdb_open(store_kv **out, const char *dir, uint64_t map_bytes, store_lmdb_info *info,
+err_t store_lmdb_open(store_kv **out, const char *dir, uint64_t map_bytes, store_disk_info *info,
                       buf *why)
 {
     *out = NULL;
-    *info = (store_lmdb_info){0};
+    *info = (store_disk_info){0};
     lmdb_kv *m = calloc(1, sizeof *m);
     if (m == NULL)
         return ERR_NO_MEMORY;
@@ -542,7 +530,7 @@ err_t store_lmdb_open(store_kv **out, const char *dir, uint64_t map_bytes, store
     }
     lmdb_make_ballast(dir);
     info->read_only = m->read_only;
-    learn_file(m, info);
+    disk_learn(m->data_fd, info);
     *out = &m->kv;
     return ERR_OK;
 }

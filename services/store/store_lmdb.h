@@ -9,20 +9,14 @@
 #ifndef CAIRN_STORE_LMDB_H
 #define CAIRN_STORE_LMDB_H
 
+#include "store/store_disk.h"
 #include "store/store_kv.h"
-
-typedef struct {
-    bool created;      /* by this call */
-    bool read_only;    /* the medium is: every write is answered with ERR_READ_ONLY */
-    uint64_t inode;    /* of data.mdb */
-    uint64_t birth_ns; /* 0 where the file system does not tell */
-} store_lmdb_info;
 
 /* Opens the database below `dir` (which exists) or makes one. `map_bytes` is the address space it may
  * use, halved until the system grants it. Errors, each with one line in `why`: ERR_NETWORK_FS,
  * ERR_FOREIGN_DB (not LMDB, of another word size, or cut short), ERR_FULL, ERR_LOCKED, ERR_READ_ONLY
  * (nothing there and nothing can be made), ERR_IO, ERR_NO_MEMORY. kv_free closes it. */
-err_t store_lmdb_open(store_kv **out, const char *dir, uint64_t map_bytes, store_lmdb_info *info,
+err_t store_lmdb_open(store_kv **out, const char *dir, uint64_t map_bytes, store_disk_info *info,
                       buf *why) CAIRN_CHECK;
 
 #endif

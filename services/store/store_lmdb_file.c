@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #define LOCK_BYTES         16384
@@ -22,16 +21,8 @@ err_t lmdb_error(int rc)
         int rc;
         err_t e;
     } rows[] = {
-        {MDB_SUCCESS, ERR_OK},
         {MDB_NOTFOUND, ERR_NOT_FOUND},
         {MDB_MAP_FULL, ERR_FULL},
-        {ENOSPC, ERR_FULL},
-        {EDQUOT, ERR_FULL},
-        {EFBIG, ERR_FULL},
-        {EROFS, ERR_READ_ONLY},
-        {EACCES, ERR_READ_ONLY},
-        {EPERM, ERR_READ_ONLY},
-        {ENOMEM, ERR_NO_MEMORY},
         {MDB_TXN_FULL, ERR_NO_MEMORY},
         {MDB_KEYEXIST, ERR_BUG},
         {MDB_BAD_VALSIZE, ERR_BUG},
@@ -41,54 +32,19 @@ err_t lmdb_error(int rc)
         {MDB_PAGE_NOTFOUND, ERR_DAMAGED},
         {MDB_CURSOR_FULL, ERR_DAMAGED},
         {MDB_INCOMPATIBLE, ERR_FOREIGN_DB},
-        {EAGAIN, ERR_LOCKED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].rc == rc)
             return rows[i].e;
-    return ERR_IO;
+    return disk_error(rc);
 }
 
-/* ---- the file system ---- */
-
-err_t lmdb_check_fs(const char *dir, buf *why)
-{
-    static const struct {
-        unsigned long type;
-        const char *name;
-    } remote[] = {
-        {0x6969, "NFS"},          {0x517b, "SMB"},         {0xff534d42ul, "CIFS"},
-        {0xfe534d42ul, "SMB2"},   {0x5346414ful, "AFS"},   {0x73757245ul, "Coda"},
-        {0x564c, "NCP"},          {0x01021997ul, "9P"},    {0x00c36400ul, "Ceph"},
-        {0x0bd00bd0ul, "Lustre"}, {0x7461636ful, "OCFS2"}, {0x01161970ul, "GFS2"},
-    };
-    struct statfs fs;
-    if (statfs(dir, &fs) != 0) {
-        buf_addf(why, "cannot look at %s", dir);
-        return lmdb_error(errno);
-    }
-    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
-        if ((unsigned long)fs.f_type == remote[i].type) {
-            buf_addf(why, "%s is on %s, a network file system, where the database is not safe", dir,
-                     remote[i].name);
-            return ERR_NETWORK_FS;
-        }
-    return ERR_OK;
-}
-
-err_t lmdb_sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return lmdb_error(rc);
-}
+/* ---- the environment's files ---- */
 
 void lmdb_remove_env(const char *env_dir)
 {
     static const char *const files[] = {"data.mdb", "lock.mdb"};
-    char path[LMDB_PATH_MAX + 16];
+    char path[DISK_PATH_MAX + 16];
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%s", env_dir, files[i]);
         (void)unlink(path);
@@ -98,14 +54,14 @@ void lmdb_remove_env(const char *env_dir)
 
 err_t lmdb_rename_env(const char *dir)
 {
-    char from[LMDB_PATH_MAX], to[LMDB_PATH_MAX];
+    char from[DISK_PATH_MAX], to[DISK_PATH_MAX];
     snprintf(from, sizeof from, "%s/log.new", dir);
     snprintf(to, sizeof to, "%s/log", dir);
-    TRY(lmdb_sync_dir(from));
+    TRY(disk_sync_dir(from));
     (void)rmdir(to); /* empty, or the rename will say so */
     if (rename(from, to) != 0)
         return lmdb_error(errno);
-    return lmdb_sync_dir(dir);
+    return disk_sync_dir(dir);
 }
 
 /* ---- the data file ---- */
@@ -193,7 +149,7 @@ static int allocate(const char *path, off_t n)
 
 err_t lmdb_reserve_lock(const char *dir, buf *why)
 {
-    char lock[LMDB_PATH_MAX], ballast[LMDB_PATH_MAX];
+    char lock[DISK_PATH_MAX], ballast[DISK_PATH_MAX];
     snprintf(lock, sizeof lock, "%s/log/lock.mdb", dir);
     snprintf(ballast, sizeof ballast, "%s/ballast", dir);
     int rc = allocate(lock, LOCK_BYTES);
@@ -208,7 +164,7 @@ err_t lmdb_reserve_lock(const char *dir, buf *why)
 
 void lmdb_make_ballast(const char *dir)
 {
-    char path[LMDB_PATH_MAX];
+    char path[DISK_PATH_MAX];
     struct statvfs fs;
     snprintf(path, sizeof path, "%s/ballast", dir);
     if (access(path, F_OK) == 0 || statvfs(dir, &fs) != 0 ||

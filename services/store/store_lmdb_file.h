@@ -2,14 +2,10 @@
 #ifndef CAIRN_STORE_LMDB_FILE_H
 #define CAIRN_STORE_LMDB_FILE_H
 
-#include "base/buf.h"
+#include "store/store_disk.h"
 
 #include <stdbool.h>
 
-#define LMDB_PATH_MAX 640
-
-/* ERR_NETWORK_FS when `dir` lies on one. */
-err_t lmdb_check_fs(const char *dir, buf *why) CAIRN_CHECK;
 /* ERR_NOT_FOUND; ERR_FOREIGN_DB when the newest meta page is not one of this LMDB or speaks of more
  * bytes than the file has. Reads with read(2) only: a map of a file that is cut short kills. */
 err_t lmdb_check_file(const char *path, buf *why) CAIRN_CHECK;
@@ -22,7 +18,6 @@ void lmdb_make_ballast(const char *dir);
 bool lmdb_no_space(const char *dir, int data_fd, uint64_t written);
 /* Removes what an interrupted creation left. */
 void lmdb_remove_env(const char *env_dir);
-err_t lmdb_sync_dir(const char *dir) CAIRN_CHECK;
 /* DIR/log.new becomes DIR/log, durably. */
 err_t lmdb_rename_env(const char *dir) CAIRN_CHECK;
 

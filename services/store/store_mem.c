@@ -229,7 +229,7 @@ static void undo_one(mem_kv *m, mem_undo *u)
     else if (there)
         free(remove_row(t, leaf, at));
     else if (u->old != NULL && !insert_row(t, leaf, at, u->old))
-        abort(); /* a test without memory cannot go on */
+        abort(); /* without memory there is no way back; a file still has all of it */
     if (u->old == NULL)
         free(u->key);
 }

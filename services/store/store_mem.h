@@ -1,5 +1,5 @@
-/* The store in memory: for the simulator, for tests, and for nothing that must survive the process.
- */
+/* The store in memory: for the simulator and tests, and as the rows of store_file.c. By itself nothing of
+ * it survives the process. */
 #ifndef CAIRN_STORE_MEM_H
 #define CAIRN_STORE_MEM_H
 

@@ -115,7 +115,7 @@ static filler *fill_home(const cairn_home *home, uint64_t events, uint64_t recor
     char dir[HOME_PATH_MAX];
     filler *f = calloc(1, sizeof *f);
     store_kv *kv;
-    store_lmdb_info info;
+    store_disk_info info;
     buf why;
     buf_init(&why, 512);
     home_path(home, dir, "store");

@@ -258,7 +258,7 @@ static void tables(store_kv *kv, uint64_t events, size_t body_len)
 static store_kv *open_store(bench *b, const char *dir)
 {
     store_kv *kv;
-    store_lmdb_info info;
+    store_disk_info info;
     buf why;
     buf_init(&why, 1024);
     must(store_lmdb_open(&kv, dir, MAP_BYTES, &info, &why), "open");

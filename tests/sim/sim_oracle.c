@@ -391,7 +391,7 @@ uint32_t sim_oracle_things(const sim_world *w, uint32_t e, sim_thing *out, uint3
 static bool may_erase(const sim_world *w, uint32_t by, uint32_t e)
 {
     const sim_event *a = &w->event[by], *b = &w->event[e];
-    return is_founder(w, by) || (feed_member(a->feed) == feed_member(b->feed) &&
+    return is_founders(w, by) || (feed_member(a->feed) == feed_member(b->feed) &&
                                  memcmp(a->author.b, b->author.b, sizeof a->author.b) == 0);
 }
 

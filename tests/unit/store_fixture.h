@@ -1,7 +1,8 @@
-/* A database of either kind for the store's tests; the one in LMDB lives in a directory of its own. */
+/* A database of any kind for the store's tests; those with files live in a directory of their own. */
 #ifndef CAIRN_STORE_FIXTURE_H
 #define CAIRN_STORE_FIXTURE_H
 
+#include "store/store_file.h"
 #include "store/store_lmdb.h"
 #include "store/store_mem.h"
 
@@ -10,13 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-typedef enum { IN_MEMORY, IN_LMDB } fixture_kind;
+typedef enum { IN_MEMORY, IN_LMDB, IN_FILE, FIXTURE_KINDS } fixture_kind;
 
 typedef struct {
     fixture_kind kind;
     char dir[64];
     store_kv *kv;
-    store_lmdb_info info;
+    store_disk_info info;
 } fixture;
 
 static inline void fixture_path(const fixture *x, char out[128], const char *below)
@@ -24,8 +25,11 @@ static inline void fixture_path(const fixture *x, char out[128], const char *bel
     snprintf(out, 128, "%s/%s", x->dir, below);
 }
 
-static inline err_t fixture_open_lmdb(fixture *x, buf *why)
+/* Of a kind with files: opens what is there, or makes it. */
+static inline err_t fixture_open(fixture *x, buf *why)
 {
+    if (x->kind == IN_FILE)
+        return store_file_open(&x->kv, x->dir, &x->info, why);
     return store_lmdb_open(&x->kv, x->dir, 1ull << 30, &x->info, why);
 }
 
@@ -41,9 +45,9 @@ static inline void fixture_init(fixture *x, fixture_kind kind)
     buf why;
     *x = (fixture){.kind = kind};
     buf_init(&why, 1024);
-    if (kind == IN_LMDB) {
+    if (kind != IN_MEMORY) {
         fixture_make_dir(x);
-        cr_assert_eq(fixture_open_lmdb(x, &why), ERR_OK, "%.*s", (int)why.len, (const char *)why.p);
+        cr_assert_eq(fixture_open(x, &why), ERR_OK, "%.*s", (int)why.len, (const char *)why.p);
     } else {
         x->kv = store_mem_new();
     }
@@ -53,7 +57,8 @@ static inline void fixture_init(fixture *x, fixture_kind kind)
 
 static inline void fixture_remove_dir(const fixture *x)
 {
-    static const char *const files[] = {"log/data.mdb", "log/lock.mdb", "log", "log.new",
+    static const char *const files[] = {"log/data.mdb",    "log/lock.mdb", "log/commits",
+                                        "log/commits.new", "log",          "log.new",
                                         "ballast"};
     char path[128];
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -68,7 +73,7 @@ static inline void fixture_release(fixture *x)
 {
     kv_free(x->kv);
     x->kv = NULL;
-    if (x->kind == IN_LMDB)
+    if (x->kind != IN_MEMORY)
         fixture_remove_dir(x);
 }
 

@@ -59,8 +59,8 @@ static void reopen(world *w)
     store_kv *copy = w->x.kind == IN_MEMORY ? store_mem_copy(w->x.kv) : NULL;
     store_close(&w->s);
     w->x.kv = copy;
-    if (w->x.kind == IN_LMDB)
-        cr_assert_eq(fixture_open_lmdb(&w->x, &why), ERR_OK);
+    if (w->x.kind != IN_MEMORY)
+        cr_assert_eq(fixture_open(&w->x, &why), ERR_OK);
     buf_release(&why);
     open_store(w);
 }
@@ -242,6 +242,11 @@ Test(store_core, random_histories_in_memory, .timeout = 100)
 Test(store_core, random_history_in_lmdb, .timeout = 100)
 {
     random_history(IN_LMDB, 6, 60);
+}
+
+Test(store_core, random_history_in_a_file, .timeout = 100)
+{
+    random_history(IN_FILE, 7, 60);
 }
 
 /* ---- idempotency keys and the clock ---- */

@@ -266,6 +266,11 @@ Test(store_damage, flipped_rows_are_flagged_and_mended_in_lmdb, .timeout = 60)
     flips_are_mended(IN_LMDB);
 }
 
+Test(store_damage, flipped_rows_are_flagged_and_mended_in_a_file, .timeout = 60)
+{
+    flips_are_mended(IN_FILE);
+}
+
 Test(store_damage, scrub_finds_what_nobody_reads, .timeout = 60)
 {
     store_scrubbed out;

@@ -119,6 +119,18 @@ static void change(prop_rng *r, kv_txn *txn, model *m)
     }
 }
 
+/* What was committed is what another process finds. */
+static void reopen(fixture *x)
+{
+    buf why;
+    if (x->kind == IN_MEMORY)
+        return;
+    buf_init(&why, 1024);
+    kv_free(x->kv);
+    cr_assert_eq(fixture_open(x, &why), ERR_OK);
+    buf_release(&why);
+}
+
 static void random_transactions(fixture *x)
 {
     static model committed, m;
@@ -138,6 +150,8 @@ static void random_transactions(fixture *x)
             cr_assert_eq(kv_commit(txn), ERR_OK);
             committed = m;
         }
+        if (prop_below(&r, 20) == 0)
+            reopen(x);
         cr_assert_eq(kv_begin(x->kv, false, &txn), ERR_OK);
         for (kv_table t = 0; t < KV_TABLES; t++)
             compare_table(txn, &committed, t);
@@ -157,6 +171,14 @@ Test(store_kv, random_transactions_in_lmdb, .timeout = 60)
 {
     fixture x;
     fixture_init(&x, IN_LMDB);
+    random_transactions(&x);
+    fixture_release(&x);
+}
+
+Test(store_kv, random_transactions_in_a_file, .timeout = 60)
+{
+    fixture x;
+    fixture_init(&x, IN_FILE);
     random_transactions(&x);
     fixture_release(&x);
 }
@@ -183,7 +205,7 @@ static void appending(fixture *x)
 
 Test(store_kv, append_wants_ascending_keys)
 {
-    for (fixture_kind kind = IN_MEMORY; kind <= IN_LMDB; kind++) {
+    for (fixture_kind kind = IN_MEMORY; kind < FIXTURE_KINDS; kind++) {
         fixture x;
         fixture_init(&x, kind);
         appending(&x);
