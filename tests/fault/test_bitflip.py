@@ -1,4 +1,4 @@
-"""A bit flipped in an event row of data.mdb, wherever in the row: named by verify, counted by status, never served as
+"""A bit flipped in an event row of the store's file, wherever in the row: named by verify, counted by status, never served as
 data, and healed by a peer."""
 import sys
 from pathlib import Path
@@ -23,8 +23,8 @@ def write_records(camp, node):
 
 
 def flip(rng, node, marks):
-    """One bit in the row of each of them. Freed pages may hold older copies of a row: all are hit alike."""
-    path = next((node.home / "store").rglob("data.mdb"))
+    """One bit in the row of each of them. Freed pages and earlier commits may hold older copies of a row: all are hit alike."""
+    path = next(f for f in (node.home / "store/log").iterdir() if f.name in ("data.mdb", "commits"))
     data = bytearray(path.read_bytes())
     for mark in marks:
         place, bit, at = rng.randrange(-40, len(mark)), 1 << rng.randrange(8), -1
@@ -60,8 +60,8 @@ def damaged_node(camp):
     return base, far, markers, hit, export
 
 
-def test_flipped_bits_are_named_and_not_served():
-    with Camp() as camp:
+def named_and_not_served(storage):
+    with Camp(CAIRN_STORE_STORAGE=storage) as camp:
         base, _, markers, hit, _ = damaged_node(camp)
         result = base.run("verify")
         check(result.code == 1, f"verify did not find the damage: {result}")
@@ -74,8 +74,16 @@ def test_flipped_bits_are_named_and_not_served():
         check(all((m in shown) == (m not in hit) for m in markers), "a new view shows damaged rows, or lacks good ones")
 
 
-def test_a_peer_heals_them():
-    with Camp() as camp:
+def test_flipped_bits_are_named_and_not_served():
+    named_and_not_served("lmdb")
+
+
+def test_flipped_bits_are_named_and_not_served_in_one_file():
+    named_and_not_served("file")
+
+
+def healed_by_a_peer(storage):
+    with Camp(CAIRN_STORE_STORAGE=storage) as camp:
         base, far, markers, _, export = damaged_node(camp)
         record = base.ok("create", "thing", "what=written beside the damage").strip()
         base.down()
@@ -88,6 +96,14 @@ def test_a_peer_heals_them():
         base.ok("delete", record)
         healed = base.ok("export", "--format", "canonical").splitlines()
         check(all(line in healed for line in export.splitlines()), "the records are not what they were")
+
+
+def test_a_peer_heals_them():
+    healed_by_a_peer("lmdb")
+
+
+def test_a_peer_heals_them_in_one_file():
+    healed_by_a_peer("file")
 
 
 main(globals())

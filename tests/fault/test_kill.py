@@ -3,9 +3,11 @@
 Two emitters with idempotency keys and imports write to one node, whose processes this test starts and kills by hand;
 a second node writes too and is linked to it. After each round of kills: what was acknowledged is there, offsets and
 seqs have no gap and no duplicate, no id was given twice, an author's clock never went back, each key gave its events
-once. In the end both nodes hold the same, and the view equals one that was built anew.
+once. In the end both nodes hold the same, and the view equals one that was built anew. A quarter as many kills hit a
+node whose log is one file (store.storage).
 
     python3 tests/fault/test_kill.py [KILLS]     100 by default, or CAIRN_KILLS"""
+# seconds: 300
 import os
 import re
 import sys
@@ -231,9 +233,9 @@ def same_view_without_file(node, digest, seconds):
     check(node.status()["view_digest"] == digest, "its digest differs")
 
 
-def test_kills():
-    with Camp() as camp:
-        storm = Storm(camp, KILLS)
+def storm_passes(storage, kills):
+    with Camp(CAIRN_STORE_STORAGE=storage) as camp:
+        storm = Storm(camp, kills)
         begun, number = time.monotonic(), 0
         while storm.left > 0:
             storm.round(number)
@@ -252,6 +254,14 @@ def test_kills():
         for node in (storm.base, storm.far):
             node.ok("verify", timeout=seconds)
         same_view_without_file(storm.base, view, seconds)
+
+
+def test_kills():
+    storm_passes("lmdb", KILLS)
+
+
+def test_kills_with_the_log_in_one_file():
+    storm_passes("file", 1 + KILLS // 4)
 
 
 if len(sys.argv) > 1 and sys.argv[1].isdigit():

@@ -12,7 +12,7 @@
 
     main(globals())                                  # runs every test_*; or those named in argv
 
-Camp() makes the directory; its end stops everything and removes it, also after a failure, when it first prints the
+Camp() makes the directory (Camp(CAIRN_STORE_STORAGE="file"): options of all its nodes, as environment); its end stops everything and removes it, also after a failure, when it first prints the
 ends of the logs. camp.rng is random.Random of a seed that is printed (CAIRN_SEED replays it).
 
 Node (camp.node(name) for one that is not set up): home, port, lobby (the address for invitations), bin (its programs)
@@ -120,7 +120,8 @@ class Node:
         return f"127.0.0.1:{self.port + 1}"
 
     def environment(self):
-        return {**os.environ, "CAIRN_RUN": str(self.run_dir), "CAIRN_HOME": str(self.home), "CAIRN_BIN": str(self.bin)}
+        own = {"CAIRN_RUN": str(self.run_dir), "CAIRN_HOME": str(self.home), "CAIRN_BIN": str(self.bin)}
+        return {**os.environ, **self.camp.options, **own}
 
     # ---- commands ----
 
@@ -212,7 +213,8 @@ class Node:
 
 
 class Camp:
-    def __init__(self):
+    def __init__(self, **options):
+        self.options = options
         base = tempfile.gettempdir()
         self.dir = Path(tempfile.mkdtemp(prefix="c", dir=base if len(base) < 60 else "/tmp"))
         self.seed = int(os.environ.get("CAIRN_SEED") or random.SystemRandom().randrange(2**32))
