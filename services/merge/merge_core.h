@@ -73,6 +73,7 @@ typedef struct {
     member_key author;         /* unless it is local */
     bool roster; /* has events of the roster: nothing is judged until they are folded */
     bool erasures, tailless; /* has events of kind event.erase; events without their tails */
+    bool mends; /* repeats events that are held, and perhaps damaged: they are judged anew */
     hlc_stamp clock;
 } merge_batch;
 

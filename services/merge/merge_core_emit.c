@@ -33,7 +33,7 @@ void merge_batch_release(merge_batch *b)
 void merge_batch_clear(merge_batch *b)
 {
     b->n = b->n_seals = 0;
-    b->local = b->fork = b->roster = b->erasures = b->tailless = false;
+    b->local = b->fork = b->roster = b->erasures = b->tailless = b->mends = false;
     memset(b->unsealed, 0, sizeof b->unsealed);
     buf_clear(&b->bodies);
 }

@@ -275,6 +275,7 @@ static err_t admit(judging *j, merge_tip *tip)
     j->c->pending.n = 0;
     TRY(e);
     j->batch->author = j->author;
+    j->batch->mends = j->mend && held > 0;
     if (held == j->verdict.sealed)
         return ERR_OK;
     /* The part that is held may itself end in a tip: then this run extends it. */

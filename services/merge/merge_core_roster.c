@@ -50,6 +50,7 @@ static bool fold_row(void *arg, const stored_row *row)
     folding *f = arg;
     event_view v;
     member_key author;
+    f->c->roster_damaged |= (row->flags & ROW_DAMAGED) != 0;
     if (event_parse(row->body, &v) != ERR_OK || !merge_is_roster_event(&v))
         return true;
     err_t e = merge_author_of(f->c, row->feed, row->seq, &row->id, &author);
@@ -72,6 +73,7 @@ err_t merge_roster_load(merge_core *c)
     c->roster = roster_new(&c->identity.dataset, &view, c->seed);
     if (c->roster == NULL)
         return ERR_NO_MEMORY;
+    c->roster_damaged = false;
     TRY(c->io.read_category(c->io.ctx, ROSTER_CATEGORY, fold_row, &f));
     return f.e;
 }
@@ -147,6 +149,13 @@ static bool recut(merge_core *c, merge_feed *f)
     return differs;
 }
 
+static err_t revise_feed(merge_core *c, const merge_feed *f)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        TRY(revise_tip(c, f, &f->tips[i]));
+    return ERR_OK;
+}
+
 static err_t revise_member(merge_core *c, member_no number, bool *any)
 {
     for (size_t i = 0; i < c->n_feeds; i++) {
@@ -156,8 +165,7 @@ static err_t revise_member(merge_core *c, member_no number, bool *any)
         if (!differs)
             continue;
         *any = true;
-        for (uint32_t k = 0; k < f->n; k++)
-            TRY(revise_tip(c, f, &f->tips[k]));
+        TRY(revise_feed(c, f));
     }
     return ERR_OK;
 }
@@ -185,6 +193,8 @@ err_t merge_roster_apply(merge_core *c)
     member_no changed[256];
     size_t n;
     bool any = false;
+    if (c->roster_damaged) /* who is missing in it is no stranger: what counted goes on counting */
+        return ERR_OK;
     while ((n = roster_take_changed(c->roster, changed, 256)) > 0)
         for (size_t i = 0; i < n; i++)
             TRY(revise_member(c, changed[i], &any));
@@ -285,13 +295,24 @@ static err_t note_row(merge_core *c, const merge_batch *b, size_t i)
     return b->roster ? fold_row_of(c, b, row) : ERR_OK;
 }
 
+/* A run that ends before what a removal lists does not tell what of it counts; the tips do. */
+static err_t judge_mended(merge_core *c, feed_id feed)
+{
+    const merge_feed *f = merge_feed_find(c, feed);
+    if (f == NULL || c->roster_damaged)
+        return ERR_OK;
+    TRY(revise_feed(c, f));
+    return merge_refresh_sealed(c);
+}
+
 err_t merge_core_committed(merge_core *c, const merge_batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
         TRY(note_row(c, b, i));
     if (!b->fork && b->n > 0 && is_forked(c, b->rows[0].feed))
         TRY(merge_refresh_sealed(c)); /* which branch a row lies on, the store knows */
-    if (b->fork) { /* rare, and easy to get wrong by hand: ask the store where the branches stand */
+    /* Rare, and easy to get wrong by hand: ask the store where the branches stand, and who is who. */
+    if (b->fork || (b->mends && b->roster)) {
         store_hello_reply same = {.incarnation = c->incarnation,
                                   .clock_wall_ms = c->clock.last.wall_ms,
                                   .clock_counter = c->clock.last.counter};
@@ -308,5 +329,7 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b)
         merge_local_reset(c); /* the founder's own feed goes on after genesis */
     merge_front_changed(c);
     TRY(merge_roster_apply(c));
+    if (b->mends)
+        TRY(judge_mended(c, b->rows[0].feed));
     return merge_erase_committed(c, b);
 }

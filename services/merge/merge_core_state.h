@@ -78,6 +78,8 @@ struct merge_core {
     roster *roster;
     uint64_t seed;
     bool loaded, overtaken;
+    bool
+        roster_damaged; /* rows of it could not be read: no verdict is changed for the lack of them */
     err_t asked; /* first failed question about chains: the roster's questions cannot return it */
     uint16_t incarnation;
     merge_local local[MERGE_SLOTS];

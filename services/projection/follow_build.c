@@ -53,12 +53,31 @@ static err_t keep_stream(follow *f)
     return ERR_OK;
 }
 
+static const held_row *last_named(const held_row *rows, uint32_t n)
+{
+    while (n > 0)
+        if (rows[--n].understood)
+            return &rows[n];
+    return NULL;
+}
+
+/* By the name, which a damaged row does not tell: it goes with what is at hand. The first position may be damaged. */
+static bool begins_stream(const follow *f, const held_row *h)
+{
+    const held_row *named = last_named(f->batch.rows, f->batch.n_rows);
+    if (named == NULL)
+        named = last_named(f->kept.at, f->kept.n);
+    return named != NULL && h->understood &&
+           !(bytes_eq(named->view.category, h->view.category) &&
+             bytes_eq(named->view.stream, h->view.stream));
+}
+
 static err_t put_rows(follow *f, const scan_reply *r)
 {
     msg_list rows = r->rows;
     held_row *h;
     while ((h = batch_row(&f->batch)) != NULL && held_next(&rows, h)) {
-        if (h->row.position == 0 && f->kept.n + f->batch.n_rows > 0) {
+        if (begins_stream(f, h)) {
             held_row first = *h;
             TRY(put_stream(f));
             f->batch.rows[0] = first;

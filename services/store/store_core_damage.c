@@ -49,48 +49,76 @@ static bool insert(store_core *s, damaged d)
 
 /* ---- whose event it was ---- */
 
-static bool block_holds(const extents *list, uint64_t offset, damaged *d)
+static const extent *block_holds(const extents *list, damaged *d)
 {
+    for (size_t i = 0; i < list->n; i++) {
+        const extent *x = &list->p[i];
+        if (d->offset - x->offset >= x->n)
+            continue;
+        d->feed = list->feed;
+        d->seq = x->seq + (d->offset - x->offset);
+        return x;
+    }
+    return NULL;
+}
+
+static err_t read_block(kv_txn *txn, feed_id feed, uint64_t block, extents *list)
+{
+    store_key key;
+    bytes content;
+    key_feed_block(&key, feed, block);
+    TRY(table_get(txn, KV_FEED, &key, &content));
+    return block_parse(content, feed, block, list);
+}
+
+/* Not by feed_offset: s->block may be in use. */
+static void find_parent(store_core *s, kv_txn *txn, damaged *d, uint32_t on, extents *list)
+{
+    const feed_tree *f = feed_find(s, d->feed);
+    uint64_t seq = d->seq - 1;
+    if (seq == 0 || f == NULL || on >= f->n ||
+        (seq / FEED_BLOCK != list->block &&
+         read_block(txn, d->feed, seq / FEED_BLOCK, list) != ERR_OK))
+        return;
+    on = branch_at(f, on, seq);
     for (size_t i = 0; i < list->n; i++)
-        if (offset - list->p[i].offset < list->p[i].n) {
-            d->feed = list->feed;
-            d->seq = list->p[i].seq + (offset - list->p[i].offset);
-            return true;
-        }
-    return false;
+        if (list->p[i].branch == on && seq - list->p[i].seq < list->p[i].n)
+            d->parent = list->p[i].offset + (seq - list->p[i].seq);
 }
 
 /* Damage comes in pages: the row before is often known, and in the same block. */
-static bool near_neighbour(const store_core *s, kv_txn *txn, damaged *d, extents *list)
+static const extent *near_neighbour(const store_core *s, kv_txn *txn, damaged *d, extents *list)
 {
     const damaged *left = d->offset > 1 ? damage_find(s, d->offset - 1) : NULL;
-    store_key key;
-    bytes content;
-    if (left == NULL || left->seq == 0)
-        return false;
-    key_feed_block(&key, left->feed, (left->seq + 1) / FEED_BLOCK);
-    return table_get(txn, KV_FEED, &key, &content) == ERR_OK &&
-           block_parse(content, left->feed, (left->seq + 1) / FEED_BLOCK, list) == ERR_OK &&
-           block_holds(list, d->offset, d);
+    if (left == NULL || left->seq == 0 ||
+        read_block(txn, left->feed, (left->seq + 1) / FEED_BLOCK, list) != ERR_OK)
+        return NULL;
+    return block_holds(list, d);
 }
 
-static void find_owner(const store_core *s, kv_txn *txn, damaged *d)
+static const extent *search_all(kv_txn *txn, damaged *d, extents *list)
 {
-    extents list = {0};
     kv_cursor c;
     bytes content;
-    bool found = near_neighbour(s, txn, d, &list);
-    err_t e = found ? ERR_NOT_FOUND : kv_first(txn, KV_FEED, bytes_of(NULL, 0), &c);
-    for (; e == ERR_OK || e == ERR_DAMAGED; e = kv_next(&c)) {
-        if (e != ERR_OK || c.key.len != 12 ||
-            sum_open(KV_FEED, c.key, c.value, &content) != ERR_OK ||
-            block_parse(content, get_u32be(c.key.p), get_u64be(c.key.p + 4), &list) != ERR_OK)
-            continue;
-        if (block_holds(&list, d->offset, d))
-            break;
-    }
-    if (!found)
-        kv_done(&c);
+    const extent *found = NULL;
+    err_t e = kv_first(txn, KV_FEED, bytes_of(NULL, 0), &c);
+    for (; (e == ERR_OK || e == ERR_DAMAGED) && found == NULL; e = kv_next(&c))
+        if (e == ERR_OK && c.key.len == 12 &&
+            sum_open(KV_FEED, c.key, c.value, &content) == ERR_OK &&
+            block_parse(content, get_u32be(c.key.p), get_u64be(c.key.p + 4), list) == ERR_OK)
+            found = block_holds(list, d);
+    kv_done(&c);
+    return found;
+}
+
+static void find_owner(store_core *s, kv_txn *txn, damaged *d)
+{
+    extents list = {0};
+    const extent *x = near_neighbour(s, txn, d, &list);
+    if (x == NULL)
+        x = search_all(txn, d, &list);
+    if (x != NULL)
+        find_parent(s, txn, d, x->branch, &list);
     free(list.p);
 }
 
@@ -112,6 +140,7 @@ err_t damage_stand_in(store_core *s, const damaged *d, uint64_t offset, row_read
         .offset = offset,
         .feed = d->feed,
         .seq = d->seq != 0 ? d->seq : 1,
+        .parent = d->parent,
         .flags = ROW_DAMAGED,
     };
     buf_clear(&s->row);
@@ -126,10 +155,11 @@ err_t damage_stand_in(store_core *s, const damaged *d, uint64_t offset, row_read
 static err_t write_one(store_core *s, const damaged *d)
 {
     store_key key;
-    uint8_t b[13];
+    uint8_t b[21];
     put_u32be(b, d->feed);
     put_u64be(b + 4, d->seq);
     b[12] = d->reason;
+    put_u64be(b + 13, d->parent);
     key_offset(&key, d->offset);
     return table_put(s->txn, KV_DAMAGE, &key, bytes_of(b, sizeof b), &s->scratch);
 }
@@ -170,6 +200,7 @@ err_t damage_load(store_core *s, kv_txn *txn)
         damaged d = {.offset = get_u64be(c.key.p), .feed = take_u32(&in)};
         d.seq = take_u64(&in);
         take_fixed(&in, &d.reason, 1);
+        d.parent = take_u64(&in);
         if (d.reason < DAMAGE_REASONS && d.offset <= s->st.head)
             (void)insert(s, d);
     }

@@ -105,6 +105,8 @@ typedef struct {
 enum { DAMAGE_SUM, DAMAGE_MISSING, DAMAGE_CHAIN, DAMAGE_REASONS };
 typedef struct {
     uint64_t offset, seq;
+    uint64_t
+        parent; /* where the event before it lies, so that chains lead through; 0: none, or unknown */
     feed_id feed;
     uint8_t reason;
     bool dirty;

@@ -88,7 +88,21 @@ static lag_stream *lag_add_stream(lag *l, bytes key, uint32_t hash, uint64_t bas
     return x;
 }
 
-static err_t lag_push(lag *l, lag_stream *x, uint64_t offset)
+/* An older row comes into the stream when it was damaged while the others were entered. */
+static err_t lag_reach_back(store_core *s, lag *l, uint64_t offset)
+{
+    uint64_t back = l->before_offset - (offset - 1);
+    if (l->last_offset - offset >= UINT32_MAX)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < l->n_entries; i++)
+        if (l->entries[i].step != 0)
+            l->entries[i].step += (uint32_t)back;
+    l->before_offset = offset - 1;
+    s->mark.valid = false;
+    return ERR_OK;
+}
+
+static err_t lag_push(store_core *s, lag *l, lag_stream *x, uint64_t offset)
 {
     void *entries = l->entries;
     bool room = grow(&entries, l->n_entries, &l->cap_entries, sizeof *l->entries);
@@ -97,6 +111,8 @@ static err_t lag_push(lag *l, lag_stream *x, uint64_t offset)
         return ERR_NO_MEMORY;
     if (l->last_offset == 0)
         l->before_offset = l->last_offset = offset - (offset != 0);
+    if (offset != 0 && offset <= l->before_offset)
+        TRY(lag_reach_back(s, l, offset));
     l->entries[l->n_entries++] =
         (lag_entry){offset != 0 ? (uint32_t)(offset - l->before_offset) : 0, x->last};
     x->last = (uint32_t)l->n_entries;
@@ -150,13 +166,14 @@ static void lag_offsets(const lag *l, const lag_stream *x, uint64_t i, uint64_t 
                 l->entries[at - 1].step != 0 ? l->before_offset + l->entries[at - 1].step : 0;
 }
 
-/* ---- offsets in values: the first as it is, then differences; 0 stands for a lost one ---- */
+/* ---- offsets in values: the first as it is, then differences (modulo 2^64, mended rows come late); 0 stands
+ * for a lost one ---- */
 
 static void put_offsets(buf *b, const uint64_t *offsets, size_t n)
 {
     uint64_t last = 0;
     for (size_t i = 0; i < n; i++) {
-        put_varint(b, offsets[i] > last ? offsets[i] - last : 0);
+        put_varint(b, offsets[i] != 0 ? offsets[i] - last : 0);
         last = offsets[i] != 0 ? offsets[i] : last;
     }
 }
@@ -353,7 +370,7 @@ err_t stream_push(store_core *s, kv_txn *txn, bytes category, bytes stream, uint
             return ERR_NO_MEMORY;
     }
     *position = x->base + x->n;
-    return lag_push(&s->lags[0], x, offset);
+    return lag_push(s, &s->lags[0], x, offset);
 }
 
 static err_t read_table(store_core *s, kv_txn *txn, const store_key *key, uint64_t from,
@@ -510,6 +527,18 @@ bool lag_restore(store_core *s)
 
 /* ---- loading ---- */
 
+/* Positions ascend with offsets but for rows that were mended: those stand where they came in. */
+static err_t is_entered(store_core *s, kv_txn *txn, const store_key *key, bytes category,
+                        bytes stream, const stored_row *row)
+{
+    uint64_t there, position;
+    size_t n;
+    TRY(stream_offsets(s, txn, key, row->position, &there, 1, &n));
+    if (n == 1 && there == row->offset)
+        return ERR_OK;
+    return stream_position(s, txn, category, stream, row->offset, &position);
+}
+
 err_t stream_replay(store_core *s, kv_txn *txn, const stored_row *row)
 {
     bytes category, stream;
@@ -520,8 +549,11 @@ err_t stream_replay(store_core *s, kv_txn *txn, const stored_row *row)
         return ERR_OK;
     key_stream(&key, category, stream);
     TRY(stream_length(s, txn, &key, &position));
-    if (row->position < position) /* of a slice that had reached the disk */
-        return ERR_OK;
+    if (row->position < position) { /* of a slice that had reached the disk? */
+        err_t e = is_entered(s, txn, &key, category, stream, row);
+        if (e != ERR_NOT_FOUND)
+            return e;
+    }
     for (; position < row->position; position++) { /* rows that are damaged now */
         uint64_t given;
         TRY(stream_push(s, txn, category, stream, 0, &given));

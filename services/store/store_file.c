@@ -286,6 +286,13 @@ static void file_free(store_kv *kv)
     free(m);
 }
 
+/* The new file holds the rows and nothing else; the old one is gone with its last name. */
+static err_t file_wipe(store_kv *kv, uint32_t pages, bool *more)
+{
+    *more = pages == 0;
+    return pages == 0 ? ERR_OK : compact((file_kv *)(void *)kv);
+}
+
 static const kv_ops file_ops = {
     .begin = file_begin,
     .commit = file_commit,
@@ -297,6 +304,7 @@ static const kv_ops file_ops = {
     .first = file_first,
     .last = file_last,
     .stats = file_stats,
+    .wipe = file_wipe,
     .free = file_free,
 };
 

@@ -19,7 +19,7 @@
  *   category  category 0 offset / 256 u64                a bit per offset, 32 bytes; also under names
  *                                                        that no category has, "/erase", "/tailless"
  *   idem      the client's key                           when, and runs of offsets
- *   damage    offset u64                                 feed, seq, reason
+ *   damage    offset u64                                 feed, seq, reason, offset of the event before
  *
  * Neither category nor stream holds a NUL, so the order is that of (category, stream). Consecutive
  * seqs mostly have consecutive offsets, so that a feed costs about 20 bytes per 256 events, a category

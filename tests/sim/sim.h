@@ -10,6 +10,7 @@
  *   sim_heir.c    the founder is lost, and somebody has the heir's key
  *   sim_liar.c    a member who lies
  *   sim_oracle.c  every event there ever was, and what the rules say about them, worked out naively
+ *   sim_damage.c  rows that go bad on the disk
  *   sim_check.c   the invariants
  *   sim_chaos.c   draws the options and what happens next; the liveness phase
  */
@@ -34,6 +35,7 @@
 #define SIM_PAPERS   8
 #define SIM_FORMS    24 /* screens that people have open at one moment */
 #define SIM_ROW_REFS REPLACES_MAX
+#define SIM_DAMAGE   4 /* damaged rows of one node at one moment */
 #define SIM_BUILT_MS 1780000000000ull
 #define SIM_BASE_MS  1790000000000ull
 #define SIM_DAY_MS   (24ull * 3600 * 1000)
@@ -51,8 +53,9 @@ typedef enum {
     INV_BOUNDS,       /* quarantine and peer memory */
     INV_VIEW,         /* incremental view equals a fresh fold */
     INV_CLOCK,        /* stamps do not go back and are not dragged along */
-    INV_ERASED, /* hidden is what an erasure names that may; no tail is missing that an honest node has */
-    INV_MACHINE, /* a core returned an error that has no cause */
+    INV_ERASED,       /* hidden is what an erasure names that may; no tail is missing that an honest node has */
+    INV_MACHINE,      /* a core returned an error that has no cause */
+    INV_DAMAGE,       /* a damaged row is reported, never served, and mended after the heal */
     INV_COUNT
 } sim_invariant;
 extern const char *const sim_invariant_names[INV_COUNT];
@@ -115,6 +118,8 @@ extern const char *const sim_invariant_names[INV_COUNT];
     X(LIE_ERASE, "the liar erased what is not its own")                                            \
     X(LIE_STRIP, "the liar handed events on without their tails")                                  \
     X(LIE_MUTE, "the liar did not answer")                                                         \
+    X(DAMAGED, "a row was damaged")                                                                \
+    X(MENDED, "a damaged row was mended")                                                          \
     X(QUARANTINED, "a run was kept until its predecessor came")                                    \
     X(REFUSED, "a run was refused")
 typedef enum {
@@ -194,6 +199,12 @@ typedef struct {
     uint32_t n_acked;
 } sim_backup;
 
+/* A row that has gone bad, and the event that it held. */
+typedef struct {
+    uint64_t offset;
+    uint32_t event;
+} sim_damaged;
+
 typedef struct sim_world sim_world;
 
 typedef struct {
@@ -224,6 +235,10 @@ typedef struct {
     sim_form forms[SIM_FORMS];
     sim_view view;
     bool disk_bad;
+    sim_damaged damage[SIM_DAMAGE];
+    uint32_t n_damage;
+    bool mending;     /* merge knows of damaged rows */
+    bool decayed;     /* has had one: what leads through it crosses its links again */
     int64_t clock_ms; /* physical clock minus virtual clock */
     int64_t drift_ppm;
     hlc_stamp last_stamp; /* newest of an own committed event */
@@ -247,7 +262,7 @@ typedef struct {
     uint32_t steps;
     uint64_t latency_ms;
     bool lossy; /* links that lose, double and reorder; else ordered and whole, as TCP */
-    bool liar, clones, rollbacks, restores, removals, clocks, disks, real_crypto, heirs;
+    bool liar, clones, rollbacks, restores, removals, clocks, disks, damage, real_crypto, heirs;
     unsigned hot; /* records that everybody edits */
 } sim_options;
 
@@ -264,7 +279,7 @@ struct sim_world {
     sim_options opt;
     sim_paper paper[SIM_PAPERS];
     uint32_t n_papers;
-    prop_rng rng;
+    prop_rng rng, decay; /* decay: what is damaged, when */
     bool verbose;
     sim_invariant failed;
     char why[512];
@@ -444,6 +459,17 @@ bool sim_lacks_tail(const sim_world *w, uint32_t e);
 bool sim_oracle_live(const sim_world *w, uint32_t e, const sim_thing *thing, const bool *counts);
 /* What a node holds, read from its store; false while it cannot. `flags`, if not NULL, by event. */
 bool sim_held(sim_world *w, int i, bool *held, uint8_t *flags);
+
+/* sim_damage.c */
+void sim_damage_act(sim_world *w);
+/* Tells merge what its store has found damaged. */
+void sim_damage_tell(sim_world *w, int i);
+/* Forgets what is mended; fails when a damaged row is served or nobody says that it is damaged. */
+void sim_check_damage(sim_world *w, int i);
+/* Fails when an honest member still has a damaged row. */
+void sim_check_mended(sim_world *w);
+/* Whether the error is no surprise at a node with damaged rows. */
+bool sim_is_damage(const sim_node *n, err_t e);
 
 /* sim_check.c */
 void sim_check_node(sim_world *w, int i);

@@ -30,6 +30,7 @@ sim_options sim_options_of(uint64_t seed)
     o.hot = 1 + (unsigned)prop_below(&r, 6);
     o.real_crypto = seed % 50 == 7;
     o.heirs = prop_below(&r, 3) == 0;
+    o.damage = prop_below(&r, 3) == 0;
     return o;
 }
 
@@ -43,12 +44,13 @@ sim_options sim_options_hard(uint64_t seed)
 
 void sim_options_print(const sim_options *o)
 {
-    printf("seed %llu: %d nodes, %u steps, latency %llu ms, %u hot records%s%s%s%s%s%s%s%s%s%s\n",
+    printf("seed %llu: %d nodes, %u steps, latency %llu ms, %u hot records%s%s%s%s%s%s%s%s%s%s%s\n",
            (unsigned long long)o->seed, o->nodes, o->steps, (unsigned long long)o->latency_ms,
            o->hot, o->lossy ? ", lossy" : "", o->liar ? ", liar" : "", o->clones ? ", clones" : "",
            o->rollbacks ? ", rollbacks" : "", o->restores ? ", restores" : "",
            o->removals ? ", removals" : "", o->clocks ? ", clocks" : "", o->disks ? ", disks" : "",
-           o->heirs ? ", heirs" : "", o->real_crypto ? ", Ed25519" : "");
+           o->heirs ? ", heirs" : "", o->damage ? ", damage" : "",
+           o->real_crypto ? ", Ed25519" : "");
 }
 
 /* ---- the beginning ---- */
@@ -264,7 +266,7 @@ static void do_age(sim_world *w)
 
 static bool may_copy(const sim_node *n)
 {
-    return n->role == ROSTER_ROLE_FIELD && !n->liar;
+    return n->role == ROSTER_ROLE_FIELD && !n->liar && n->n_damage == 0;
 }
 
 static void do_backup(sim_world *w)
@@ -490,6 +492,8 @@ static void keep_linked(sim_world *w, int founder)
         if (before >= 0 && before != founder && !sim_connect(w, i, before))
             (void)sim_connect(w, before, i);
         before = i;
+        sim_check_damage(w, i);
+        sim_damage_tell(w, i);
         sim_merge_turn(w, i);
         sim_gossip_pump(w, i);
     }
@@ -504,6 +508,7 @@ static void heal(sim_world *w)
     while (w->failed == INV_NONE && stable < 3) {
         if (w->now_ms > w->heal_ms + HEAL_MAX_MS) {
             sim_say_state(w);
+            sim_check_mended(w);
             sim_fail(w, INV_CONVERGE, "not converged %llu min after the heal",
                      (unsigned long long)(HEAL_MAX_MS / 60000));
             return;
@@ -526,6 +531,7 @@ bool sim_history(sim_world *w)
         act(w);
         if (w->opt.heirs && sim_chance(w, 40))
             sim_heir_act(w);
+        sim_damage_act(w);
         uint64_t gap = sim_below(w, 40);
         sim_run(w, w->now_ms + sim_below(w, gap == 0 ? 7200000 : gap < 6 ? 60000 : 2000));
     }

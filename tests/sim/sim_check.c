@@ -44,6 +44,8 @@ void sim_check_acked(sim_world *w, int i)
             continue;
         while (msg_list_next(&place_row_desc, &reply.places, &place))
             found = found || event_id_eq(&place.id, &e->id);
+        for (uint32_t d = 0; d < n->n_damage && !found; d++)
+            found = n->damage[d].event == n->acked[k]; /* is there, cannot be read */
         if (!found)
             sim_fail(w, INV_ACKNOWLEDGED, "node %d lost its acknowledged event %x/%llu", i, e->feed,
                      (unsigned long long)e->seq);
@@ -257,6 +259,9 @@ void sim_check_node(sim_world *w, int i)
         return;
     sim_check_acked(w, i);
     check_bounds(w, i);
+    sim_check_damage(w, i);
+    if (n->n_damage > 0)
+        return; /* what it shows and judges lacks those */
     sim_view_check(w, i);
     if (w->failed != INV_NONE || !sim_held(w, i, held, flags))
         return;
@@ -308,7 +313,8 @@ bool sim_converged(sim_world *w)
         sim_node *n = &w->node[i];
         if (!is_honest(n))
             continue;
-        if (!sim_node_ready(n) || n->n_flights > 0 || merge_core_overtaken(n->merge))
+        if (!sim_node_ready(n) || n->n_flights > 0 || n->n_damage > 0 ||
+            merge_core_overtaken(n->merge))
             return false;
         merge_core_frontier(n->merge, &f);
         if (any && !event_id_eq(&f.digest, &first.digest))

@@ -125,7 +125,8 @@ static void note_crossing(sim_world *w, const sim_link *l, bytes encoded)
     run_item item;
     event_view v;
     int a = l->a < l->b ? l->a : l->b, b = l->a < l->b ? l->b : l->a;
-    if (w->opt.lossy || run_decode(encoded, &r) != ERR_OK)
+    if (w->opt.lossy || w->node[a].decayed || w->node[b].decayed ||
+        run_decode(encoded, &r) != ERR_OK)
         return;
     event_id id = r.previous;
     for (run_iter it = run_items(&r); run_next(&it, &item);) {
@@ -166,7 +167,7 @@ static void do_read(sim_world *w, sim_task *t)
     sim_node *n = &w->node[t->node];
     run_reply reply;
     err_t e = store_run(n->store, &t->read, &reply);
-    if (e != ERR_OK && e != ERR_NOT_FOUND)
+    if (e != ERR_OK && e != ERR_NOT_FOUND && !sim_is_damage(n, e))
         sim_fail(w, INV_MACHINE, "node %d: run of %x: %s", t->node, t->read.feed, err_name(e));
     buf bare;
     buf_init(&bare, RUN_MAX_BYTES + SEAL_MAX_BYTES);

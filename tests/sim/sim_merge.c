@@ -374,8 +374,9 @@ bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t t
         return false;
     sim_flight *f = next_flight(w, n, JOB_INGEST);
     f->tag = tag;
-    err_t e = merge_core_ingest(n->merge, sim_clock(w, n), run, peer, false, &f->batch, &f->reply);
-    if (e != ERR_OK && e != ERR_NOT_READY && !(w->opt.disks && is_disk(e)))
+    err_t e =
+        merge_core_ingest(n->merge, sim_clock(w, n), run, peer, n->mending, &f->batch, &f->reply);
+    if (e != ERR_OK && e != ERR_NOT_READY && !(w->opt.disks && is_disk(e)) && !sim_is_damage(n, e))
         sim_fail(w, INV_MACHINE, "node %d: ingest: %s", i, err_name(e));
     n->unready |= e != ERR_OK && e != ERR_NOT_READY;
     if (e == ERR_OK && f->reply.code == ERR_GAP)
@@ -495,7 +496,8 @@ static void failed_flight(sim_world *w, int i, err_t e)
     sim_node *n = &w->node[i];
     sim_flight *f = &n->flights[0];
     bool chained = n->unready; /* on one that failed before */
-    if (e != ERR_FULL && e != ERR_IO && !(chained && (e == ERR_CONFLICT || e == ERR_FORKED)))
+    if (e != ERR_FULL && e != ERR_IO && !sim_is_damage(n, e) &&
+        !(chained && (e == ERR_CONFLICT || e == ERR_FORKED)))
         sim_fail(w, INV_MACHINE, "node %d: append of feed %x seq %llu: %s", i,
                  f->batch.n ? f->batch.rows[0].feed : 0,
                  (unsigned long long)(f->batch.n ? f->batch.rows[0].seq : 0), err_name(e));
@@ -547,7 +549,8 @@ void sim_merge_commit(sim_world *w, int i)
     note_late(w, f);
     /* NOT_FOUND: it asked for what is still on its way; then it loads again, as the service does. */
     e = merge_core_committed(n->merge, &f->batch);
-    if (e != ERR_OK && !(w->opt.disks && is_disk(e)) && !(e == ERR_NOT_FOUND && n->n_flights > 1))
+    if (e != ERR_OK && !(w->opt.disks && is_disk(e)) && !sim_is_damage(n, e) &&
+        !(e == ERR_NOT_FOUND && n->n_flights > 1))
         sim_fail(w, INV_MACHINE, "node %d: committed: %s", i, err_name(e));
     n->unready |= e != ERR_OK;
     note_tails(w, n, f, false);

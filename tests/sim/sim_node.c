@@ -117,7 +117,7 @@ void sim_node_load(sim_world *w, int i)
     if (e == ERR_OK)
         e = merge_core_load(n->merge, &hello);
     if (e != ERR_OK) {
-        if (e != ERR_TIMEOUT && e != ERR_FULL && e != ERR_IO)
+        if (e != ERR_TIMEOUT && e != ERR_FULL && e != ERR_IO && !sim_is_damage(n, e))
             sim_fail(w, INV_MACHINE, "node %d cannot load: %s", i, err_name(e));
         return;
     }

@@ -392,7 +392,7 @@ static bool may_erase(const sim_world *w, uint32_t by, uint32_t e)
 {
     const sim_event *a = &w->event[by], *b = &w->event[e];
     return is_founders(w, by) || (feed_member(a->feed) == feed_member(b->feed) &&
-                                 memcmp(a->author.b, b->author.b, sizeof a->author.b) == 0);
+                                  memcmp(a->author.b, b->author.b, sizeof a->author.b) == 0);
 }
 
 /* Does event `by` erase event `e`? */

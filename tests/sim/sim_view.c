@@ -126,6 +126,8 @@ static bool gather(sim_node *n, const sim_stream *s, gathered *g)
         if (store_read_stream(n->store, &req, &reply) != ERR_OK)
             return false;
         while (msg_list_next(&stored_row_desc, &reply.rows, &row) && g->n < 2 * VIEW_ROWS) {
+            if ((row.flags & ROW_DAMAGED) != 0)
+                continue;
             size_t at = g->bodies.len;
             if (!buf_add_bytes(&g->bodies, row.body) ||
                 read_body(row.flags, bytes_of(g->bodies.p + at, row.body.len), &g->views[g->n]) !=

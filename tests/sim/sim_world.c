@@ -10,6 +10,7 @@ const char *const sim_invariant_names[INV_COUNT] = {
     [INV_ONCE] = "6 once",         [INV_BOUNDS] = "7 bounds",
     [INV_VIEW] = "8 view",         [INV_CLOCK] = "9 clock",
     [INV_MACHINE] = "10 machine",  [INV_ERASED] = "11 erased",
+    [INV_DAMAGE] = "12 damage",
 };
 
 const char *const sim_sometimes_text[ST_COUNT] = {
@@ -49,6 +50,7 @@ sim_world *sim_world_new(const sim_options *opt, bool verbose)
     w->opt = *opt;
     w->verbose = verbose;
     w->rng = (prop_rng){opt->seed * 0x9e3779b97f4a7c15ull + 1};
+    w->decay = (prop_rng){opt->seed * 0x9e3779b97f4a7c15ull + 2};
     w->now_ms = 1000;
     w->crossed = calloc(SIM_NODES, sizeof *w->crossed);
     if (w->crossed == NULL)

@@ -224,7 +224,7 @@ void sim_open_form(sim_world *w, int i)
     sim_form *f = &n->forms[slot];
     *f = (sim_form){.open = true, .stream = some_stream(w), .opened_ms = w->now_ms};
     o.form = f;
-    o.checked = sim_chance(w, 4) && sim_held(w, i, o.held, o.flags);
+    o.checked = sim_chance(w, 4) && w->node[i].n_damage == 0 && sim_held(w, i, o.held, o.flags);
     if (o.checked)
         sim_oracle_counts(w, o.held, o.counts);
     if (f->stream == SIM_NONE)

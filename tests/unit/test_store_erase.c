@@ -49,8 +49,8 @@ static void reopen(void)
     store_kv *copy = w.x.kind == IN_MEMORY ? store_mem_copy(w.x.kv) : NULL;
     store_close(&w.s);
     w.x.kv = copy;
-    if (w.x.kind == IN_LMDB)
-        cr_assert_eq(fixture_open_lmdb(&w.x, &why), ERR_OK);
+    if (w.x.kind != IN_MEMORY)
+        cr_assert_eq(fixture_open(&w.x, &why), ERR_OK);
     buf_release(&why);
     open_store();
 }
@@ -317,7 +317,7 @@ static size_t remains(void)
 {
     char path[128];
     static uint8_t file[32u << 20];
-    fixture_path(&w.x, path, "log/data.mdb");
+    fixture_path(&w.x, path, w.x.kind == IN_FILE ? "log/commits" : "log/data.mdb");
     int fd = open(path, O_RDONLY);
     ssize_t n = read(fd, file, sizeof file);
     close(fd);
@@ -358,9 +358,9 @@ static void expect_rows(unsigned n)
 }
 
 /* Whatever was rewritten, moved and freed before: nothing of the tails is in the file, and all else is. */
-Test(store_erase, nothing_of_a_tail_stays_in_the_file, .timeout = 120)
+static void nothing_stays(fixture_kind kind)
 {
-    world_init(IN_LMDB);
+    world_init(kind);
     append_bodies(1, 150);
     while (store_tend(w.s, 50))
         ;
@@ -370,7 +370,7 @@ Test(store_erase, nothing_of_a_tail_stays_in_the_file, .timeout = 120)
     cr_assert_eq(store_tails(w.s, (wall_ms){5000}, &gone), ERR_OK);
     cr_assert_eq(store_tails(w.s, (wall_ms){5000 + MONTH_MS}, &gone), ERR_OK);
     cr_assert_eq(gone, 50);
-    cr_assert(remains() > 0, "this shows nothing: LMDB keeps no remains");
+    cr_assert(remains() > 0, "this shows nothing: the file keeps no remains");
     wipe();
     cr_assert_eq(remains(), 0);
     expect_rows(150);
@@ -391,6 +391,16 @@ Test(store_erase, nothing_of_a_tail_stays_in_the_file, .timeout = 120)
     cr_assert_eq(remains(), 0);
     expect_rows(170);
     world_release();
+}
+
+Test(store_erase, nothing_of_a_tail_stays_in_lmdb, .timeout = 120)
+{
+    nothing_stays(IN_LMDB);
+}
+
+Test(store_erase, nothing_of_a_tail_stays_in_one_file, .timeout = 120)
+{
+    nothing_stays(IN_FILE);
 }
 
 /* An older state that somebody reads, say a backup, is not touched. */
