@@ -421,8 +421,10 @@ void sim_send_form(sim_world *w, int i, uint32_t slot);
 sim_paper *sim_heir_paper(sim_world *w);
 /* Somebody who has one uses it on some member's machine. */
 void sim_heir_act(sim_world *w);
-/* The node that holds the key of the founder of now, as far as any does. */
+/* A node that takes itself for the founder, as far as any does but the first one: it may have been replaced unheard. */
 int sim_heir_founder(const sim_world *w);
+/* The one of them of whom nobody has heard that he was replaced. */
+int sim_heir_last(const sim_world *w);
 /* Node i is given the heirs' chains as they lie at the founder's node, on a stick: he who was shut out before he became
  * the founder is let in by nobody who has not heard of it. */
 void sim_heir_stick(sim_world *w, int founder, int i);

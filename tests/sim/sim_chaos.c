@@ -449,7 +449,7 @@ static bool is_stranger(const sim_world *w, const roster *r, const sim_node *n)
 {
     const roster_member *by = roster_member_of(r, n->added_by);
     if (n->added_by == ROSTER_FOUNDER_NUMBER)
-        return sim_heir_founder(w) != 0 && w->now_ms > w->heal_ms + STRANGER_MS;
+        return sim_heir_last(w) != 0 && w->now_ms > w->heal_ms + STRANGER_MS;
     return by != NULL && (by->removed || by->orphaned);
 }
 
@@ -513,7 +513,7 @@ static void heal(sim_world *w)
                      (unsigned long long)(HEAL_MAX_MS / 60000));
             return;
         }
-        int founder = sim_heir_founder(w);
+        int founder = sim_heir_last(w);
         keep_linked(w, founder);
         if (sim_node_ready(&w->node[founder]) && w->node[founder].n_flights == 0)
             forget_lost(w, founder);

@@ -36,6 +36,30 @@ int sim_heir_founder(const sim_world *w)
     return 0;
 }
 
+/* Somebody has heard that this founder was replaced, even if he has not. */
+static bool is_replaced(const sim_world *w, const member_key *founder)
+{
+    for (int i = 0; i < SIM_NODES; i++) {
+        const sim_node *n = &w->node[i];
+        if (!n->enrolled || !sim_node_ready(n))
+            continue;
+        const roster_member *m =
+            roster_find(merge_core_roster(n->merge), ROSTER_FOUNDER_NUMBER, founder);
+        if (m != NULL && m->removed)
+            return true;
+    }
+    return false;
+}
+
+int sim_heir_last(const sim_world *w)
+{
+    for (int i = 1; i < SIM_NODES; i++)
+        if (holds_successor(&w->node[i]) &&
+            !is_replaced(w, &merge_core_founder(w->node[i].merge)->public))
+            return i;
+    return sim_heir_founder(w);
+}
+
 /* As the ZAP handler: by the transport key, which a successor's machine has both as a member and as the founder. */
 bool sim_belongs(const sim_node *at, const sim_node *who)
 {
