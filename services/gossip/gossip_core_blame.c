@@ -38,11 +38,24 @@ bool gossip_may_ask(const gossip_blame *b, mono_ms now)
     return b == NULL || now.ms >= b->quiet_until_ms;
 }
 
-bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, const event_id *tip, mono_ms now)
+static bool stands_in_way(const gossip_grudge *g, const reconcile_want *w)
+{
+    switch (g->kind) {
+    case GRUDGE_ROSTER:
+        return event_id_eq(&g->tip, &w->tip_id);
+    case GRUDGE_LISTED:
+        return w->listed;
+    case GRUDGE_FEED:
+        break;
+    }
+    return true;
+}
+
+bool gossip_may_ask_for(const gossip_blame *b, const reconcile_want *w, mono_ms now)
 {
     for (size_t i = 0; b != NULL && i < b->n; i++) {
         const gossip_grudge *g = &b->grudges[i];
-        if (g->feed == feed && now.ms < g->until_ms && (!g->roster || event_id_eq(&g->tip, tip)))
+        if (g->feed == w->feed && now.ms < g->until_ms && stands_in_way(g, w))
             return false;
     }
     return true;
@@ -72,30 +85,35 @@ static void drop_expired(gossip_blame *b, mono_ms now)
             i++;
 }
 
-static gossip_grudge *grudge_of(gossip_blame *b, const frontier_entry *tip, bool roster,
+static gossip_grudge *grudge_of(gossip_blame *b, const frontier_entry *tip, gossip_grudge_kind kind,
                                 mono_ms now)
 {
     for (size_t i = 0; i < b->n; i++) {
         gossip_grudge *g = &b->grudges[i];
-        if (g->feed == tip->feed && g->roster == roster &&
-            (!roster || event_id_eq(&g->tip, &tip->id)))
+        if (g->feed == tip->feed && g->kind == kind &&
+            (kind != GRUDGE_ROSTER || event_id_eq(&g->tip, &tip->id)))
             return g;
     }
     drop_expired(b, now);
     if (b->n == GOSSIP_GRUDGES_MAX)
         return NULL;
-    b->grudges[b->n] = (gossip_grudge){.feed = tip->feed, .tip = tip->id, .roster = roster};
+    b->grudges[b->n] = (gossip_grudge){.feed = tip->feed, .tip = tip->id, .kind = kind};
     return &b->grudges[b->n++];
 }
 
-void gossip_blame_feed(gossip_core *c, member_no member, const frontier_entry *tip, err_t why,
-                       mono_ms now)
+static gossip_grudge_kind kind_of(const gossip_flight *f)
 {
-    gossip_blame *b = known(c, member);
-    bool roster = why == ERR_NOT_MEMBER || why == ERR_REMOVED;
-    gossip_grudge *g = b != NULL ? grudge_of(b, tip, roster, now) : NULL;
+    if (f->failed == ERR_NOT_MEMBER || f->failed == ERR_REMOVED)
+        return GRUDGE_ROSTER;
+    return f->listed && f->failed == ERR_NOT_FOUND ? GRUDGE_LISTED : GRUDGE_FEED;
+}
+
+void gossip_blame_flight(gossip_core *c, const gossip_flight *f, mono_ms now)
+{
+    gossip_blame *b = known(c, f->member);
+    gossip_grudge *g = b != NULL ? grudge_of(b, &f->tip, kind_of(f), now) : NULL;
     if (b != NULL && g == NULL)
-        gossip_blame_member(c, member, now); /* too many feeds of its are in vain */
+        gossip_blame_member(c, f->member, now); /* too many feeds of its are in vain */
     if (g == NULL)
         return;
     g->until_ms = now.ms + pause_ms(g->strikes++);
@@ -119,7 +137,7 @@ void gossip_pardon_roster(gossip_core *c)
 {
     for (size_t k = 0; k < PEERS_MAX; k++)
         for (size_t i = 0; i < c->blames[k].n;)
-            if (c->blames[k].grudges[i].roster)
+            if (c->blames[k].grudges[i].kind == GRUDGE_ROSTER)
                 c->blames[k].grudges[i] = c->blames[k].grudges[--c->blames[k].n];
             else
                 i++;

@@ -23,13 +23,19 @@ typedef struct {
     uint32_t generation; /* tells a job from its successor while a read is under way */
 } gossip_job;
 
+typedef enum {
+    GRUDGE_FEED,
+    GRUDGE_ROSTER, /* refused for the author's membership: a change of the roster forgives it */
+    GRUDGE_LISTED  /* has no listed head, nor ever said so: it may be asked for what it says it has */
+} gossip_grudge_kind;
+
 typedef struct {
+    gossip_grudge_kind kind;
     feed_id feed;
     event_id
-        tip; /* with `roster` only: another chain of the feed may have an author who is known */
+        tip; /* GRUDGE_ROSTER only: another chain of the feed may have an author who is known */
     uint64_t until_ms;
     uint32_t strikes;
-    bool roster; /* refused for the author's membership: a change of the roster forgives it */
 } gossip_grudge;
 
 /* What is held against a member; outlives its links, so that connecting again is no pardon. */
@@ -80,6 +86,7 @@ typedef struct {
     uint64_t accepted;
     bool ended;   /* nothing more comes */
     bool guess;   /* `begin` need not be common: one run at a time, until merge does not say GAP */
+    bool listed;  /* somebody else says that it exists, not this peer */
     err_t failed; /* why it ended early; ERR_OK if it did not */
     uint64_t settle; /* frontier generation that shows it; 0: not ended yet */
     uint64_t own_ms; /* when it began or got a run of its own */
@@ -157,9 +164,8 @@ void gossip_recv_want(gossip_core *c, gossip_link *l, const peer_want *m);
 /* ---- gossip_core_blame.c ---- */
 gossip_blame *gossip_blame_of(gossip_core *c, member_no member);
 bool gossip_may_ask(const gossip_blame *b, mono_ms now);
-bool gossip_may_ask_feed(const gossip_blame *b, feed_id feed, const event_id *tip, mono_ms now);
-void gossip_blame_feed(gossip_core *c, member_no member, const frontier_entry *tip, err_t why,
-                       mono_ms now);
+bool gossip_may_ask_for(const gossip_blame *b, const reconcile_want *w, mono_ms now);
+void gossip_blame_flight(gossip_core *c, const gossip_flight *f, mono_ms now);
 void gossip_blame_member(gossip_core *c, member_no member, mono_ms now);
 void gossip_praise(gossip_core *c, member_no member, feed_id feed);
 void gossip_pardon_roster(gossip_core *c);

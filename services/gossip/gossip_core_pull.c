@@ -139,6 +139,7 @@ static void start(gossip_core *c, gossip_link *l, gossip_flight *f, const reconc
                          .tip = {w->feed, w->tip_seq, w->tip_id},
                          .begin = w->after_seq,
                          .step = STEP_FIRST,
+                         .listed = w->listed,
                          .own_ms = now.ms};
     if (w->listed && longest_held(c, w->feed) >= w->tip_seq) {
         /* Missing in the middle of what is held: the event itself, or damaged rows before it, at most a sealed stretch. */
@@ -174,8 +175,7 @@ static void start_wants(gossip_core *c, gossip_link *l, const reconcile_wants_li
         gossip_flight *f = free_flight(c);
         if (f == NULL || runs_under_way(c) >= GOSSIP_RUNS_MAX)
             return;
-        if (flight_of_feed(c, w->feed) != NULL ||
-            !gossip_may_ask_feed(l->blame, w->feed, &w->tip_id, now))
+        if (flight_of_feed(c, w->feed) != NULL || !gossip_may_ask_for(l->blame, w, now))
             continue;
         if (!gossip_is_roster(c, w->feed) && roster_under_way(c))
             return; /* wants of the roster come first in the list */
@@ -329,7 +329,7 @@ static void conclude(gossip_core *c, gossip_flight *f, mono_ms now)
     if (f->accepted > 0)
         gossip_praise(c, f->member, f->feed);
     if (f->failed != ERR_OK ? !is_local(f->failed) : f->accepted == 0)
-        gossip_blame_feed(c, f->member, &f->tip, f->failed, now); /* refused, or in vain */
+        gossip_blame_flight(c, f, now); /* refused, or in vain */
     f->id = 0;
 }
 

@@ -252,6 +252,25 @@ Test(gossip_core, a_founders_import_holds_no_urgent_news_up)
     world_free(w);
 }
 
+/* ---- listed heads ---- */
+
+/* A removal at node 0 lists an event that node 1 does not have, nor says so. */
+Test(gossip_core, whoever_lacked_a_listed_head_is_asked_as_soon_as_he_has_it)
+{
+    world *w = world_new(prop_begin("listed"), 3);
+    uint32_t head = world_write(w, 2, 7, WORLD_NONE);
+    w->nodes[0].unshown[head] = true;
+    world_link_up(w, 0, 1);
+    world_ring(w, 0);
+    world_run(w, 60 * MINUTE); /* asked in vain, ever more rarely */
+    cr_assert(!w->nodes[0].held[head]);
+    world_give(w, 1, head);
+    world_ring(w, 1);
+    world_run(w, w->now_ms + 5000);
+    cr_assert(w->nodes[0].held[head]);
+    world_free(w);
+}
+
 /* ---- bad peers ---- */
 
 static uint64_t wants_at_peer;
