@@ -110,8 +110,9 @@ static err_t write_new(const file_kv *m, file_log *l)
     return e;
 }
 
-/* The rows as a new file in the place of the old one, which stays as it is when that fails. */
-static err_t compact(file_kv *m)
+/* The rows as a new file in the place of the old one, which stays as it is when that fails. `overwrite`: what it held
+ * is not left to the disk. */
+static err_t compact(file_kv *m, bool overwrite)
 {
     char from[DISK_PATH_MAX], to[DISK_PATH_MAX];
     path_of(m, from, "commits.new");
@@ -128,11 +129,15 @@ static err_t compact(file_kv *m)
         (void)unlink(from);
         return e;
     }
-    if (m->log.fd >= 0)
-        close(m->log.fd);
+    file_log old = m->log;
     m->log = made;
     m->unnamed = true;
-    return settle(m);
+    e = settle(m);
+    if (old.fd >= 0 && e == ERR_OK && overwrite)
+        e = file_log_zero(&old);
+    if (old.fd >= 0)
+        close(old.fd);
+    return e;
 }
 
 static void set_compact_at(file_kv *m, uint64_t size)
@@ -144,7 +149,7 @@ static void compact_when_due(file_kv *m)
 {
     if (m->log.end < m->compact_at)
         return;
-    if (m->log.end > 2 * rows_bytes(m) && compact(m) != ERR_OK)
+    if (m->log.end > 2 * rows_bytes(m) && compact(m, false) != ERR_OK)
         set_compact_at(m, m->log.end + m->log.end / 2); /* no space for both, perhaps: later */
     else
         set_compact_at(m, 2 * m->log.end);
@@ -273,6 +278,23 @@ static err_t file_stats(store_kv *kv, kv_stats *out)
     return ERR_OK;
 }
 
+/* Remains lie in the history, and compacting is all it takes. */
+static err_t file_wipe(store_kv *kv, uint32_t pages, bool *more)
+{
+    file_kv *m = of_kv(kv);
+    assert(m->inner == NULL);
+    *more = true;
+    if (m->read_only)
+        return ERR_READ_ONLY;
+    if (pages == 0)
+        return ERR_OK;
+    TRY(settle(m));
+    TRY(compact(m, true));
+    set_compact_at(m, 2 * m->log.end);
+    *more = false;
+    return ERR_OK;
+}
+
 static void file_free(store_kv *kv)
 {
     file_kv *m = of_kv(kv);
@@ -284,13 +306,6 @@ static void file_free(store_kv *kv)
     if (m->lock >= 0)
         close(m->lock);
     free(m);
-}
-
-/* The new file holds the rows and nothing else; the old one is gone with its last name. */
-static err_t file_wipe(store_kv *kv, uint32_t pages, bool *more)
-{
-    *more = pages == 0;
-    return pages == 0 ? ERR_OK : compact((file_kv *)(void *)kv);
 }
 
 static const kv_ops file_ops = {
@@ -334,7 +349,7 @@ static err_t lock_folder(file_kv *m, const char *dir)
 
 static err_t create(file_kv *m, store_disk_info *info)
 {
-    TRY(compact(m));
+    TRY(compact(m, false));
     info->created = true;
     info->inode = m->log.first_inode;
     info->birth_ns = m->log.first_birth_ns;

@@ -5,6 +5,8 @@
  *   DIR/log/commits.new   being compacted: only what is there now, in the place of all that ever was.
  *                         Synced, then renamed; after a crash it is begun anew
  *
+ * Wiping compacts, and overwrites the old file. In memory, rows that went are given back, not cleared.
+ *
  * Bounds: rows, which stay in memory, take FILE_ROWS_MAX_BYTES and then ERR_FULL; opening reads the
  * whole file; now and then, when more than half of a file of FILE_COMPACT_MIN_BYTES is history, a commit
  * writes all rows anew before it returns.

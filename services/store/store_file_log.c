@@ -12,6 +12,7 @@
 
 #define SUM_BYTES  8u
 #define SCAN_BYTES (1u << 20)
+#define ZERO_BYTES 65536u
 
 static const char file_magic[16] = "cairn commits 1";
 static const char commit_magic[4] = {'C', 'M', 'I', 'T'};
@@ -161,6 +162,17 @@ err_t file_log_cut(const file_log *l)
 {
     return ftruncate(l->fd, (off_t)l->end) == 0 && fdatasync(l->fd) == 0 ? ERR_OK
                                                                          : disk_error(errno);
+}
+
+err_t file_log_zero(const file_log *l)
+{
+    static uint8_t zeros[ZERO_BYTES];
+    for (uint64_t at = 0; at < l->end; at += sizeof zeros) {
+        uint64_t left = l->end - at;
+        struct iovec v = {zeros, left < sizeof zeros ? (size_t)left : sizeof zeros};
+        TRY(write_at(l->fd, &v, 1, at));
+    }
+    return fdatasync(l->fd) == 0 ? ERR_OK : disk_error(errno);
 }
 
 /* ---- reading ---- */

@@ -48,6 +48,8 @@ err_t file_log_write(const file_log *l, const file_changes *c) CAIRN_CHECK;
 void file_log_wrote(file_log *l, const file_changes *c);
 /* Cuts off what lies behind the end, durably. */
 err_t file_log_cut(const file_log *l) CAIRN_CHECK;
+/* Overwrites the whole file, which nobody needs any more, durably. */
+err_t file_log_zero(const file_log *l) CAIRN_CHECK;
 /* Reads head and commits of an open file into empty tables and fills info. The last commit, when it is
  * not whole, is left out and lies behind the end then. ERR_FOREIGN_DB, ERR_DAMAGED (keys, in the middle),
  * ERR_IO, ERR_NO_MEMORY, each with one line in `why` that calls the file `path`. */

@@ -25,6 +25,12 @@ static inline void fixture_path(const fixture *x, char out[128], const char *bel
     snprintf(out, 128, "%s/%s", x->dir, below);
 }
 
+/* Where its rows are. */
+static inline const char *fixture_file(fixture_kind kind)
+{
+    return kind == IN_FILE ? "log/commits" : "log/data.mdb";
+}
+
 /* Of a kind with files: opens what is there, or makes it. */
 static inline err_t fixture_open(fixture *x, buf *why)
 {

@@ -185,11 +185,6 @@ static void the_core_says_that_it_is_full_and_recovers(fixture_kind kind)
 
 /* ---- copies ---- */
 
-static const char *database_of(fixture_kind kind)
-{
-    return kind == IN_FILE ? "log/commits" : "log/data.mdb";
-}
-
 static void copy_file(const char *from, const char *to)
 {
     static uint8_t block[1 << 20];
@@ -229,8 +224,8 @@ static void a_copied_directory_is_noticed(fixture_kind kind)
     fixture_make_dir(&b);
     fixture_path(&b, to, "log");
     cr_assert_eq(mkdir(to, 0700), 0);
-    fixture_path(&a, from, database_of(kind));
-    fixture_path(&b, to, database_of(kind));
+    fixture_path(&a, from, fixture_file(kind));
+    fixture_path(&b, to, fixture_file(kind));
     copy_file(from, to);
     hello = open_copy(&b, 12);
     cr_assert(hello.epoch == 12 && hello.incarnation == 400 && hello.copied);

@@ -317,7 +317,7 @@ static size_t remains(void)
 {
     char path[128];
     static uint8_t file[32u << 20];
-    fixture_path(&w.x, path, w.x.kind == IN_FILE ? "log/commits" : "log/data.mdb");
+    fixture_path(&w.x, path, fixture_file(w.x.kind));
     int fd = open(path, O_RDONLY);
     ssize_t n = read(fd, file, sizeof file);
     close(fd);
@@ -358,7 +358,7 @@ static void expect_rows(unsigned n)
 }
 
 /* Whatever was rewritten, moved and freed before: nothing of the tails is in the file, and all else is. */
-static void nothing_stays(fixture_kind kind)
+static void nothing_of_a_tail_stays(fixture_kind kind)
 {
     world_init(kind);
     append_bodies(1, 150);
@@ -370,7 +370,7 @@ static void nothing_stays(fixture_kind kind)
     cr_assert_eq(store_tails(w.s, (wall_ms){5000}, &gone), ERR_OK);
     cr_assert_eq(store_tails(w.s, (wall_ms){5000 + MONTH_MS}, &gone), ERR_OK);
     cr_assert_eq(gone, 50);
-    cr_assert(remains() > 0, "this shows nothing: the file keeps no remains");
+    cr_assert(remains() > 0, "this shows nothing: no remains are kept");
     wipe();
     cr_assert_eq(remains(), 0);
     expect_rows(150);
@@ -395,12 +395,12 @@ static void nothing_stays(fixture_kind kind)
 
 Test(store_erase, nothing_of_a_tail_stays_in_lmdb, .timeout = 120)
 {
-    nothing_stays(IN_LMDB);
+    nothing_of_a_tail_stays(IN_LMDB);
 }
 
-Test(store_erase, nothing_of_a_tail_stays_in_one_file, .timeout = 120)
+Test(store_erase, nothing_of_a_tail_stays_in_a_file, .timeout = 120)
 {
-    nothing_stays(IN_FILE);
+    nothing_of_a_tail_stays(IN_FILE);
 }
 
 /* An older state that somebody reads, say a backup, is not touched. */
