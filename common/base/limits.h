@@ -93,6 +93,12 @@
 #define FILE_COMMIT_MAX_BYTES  (64u << 20)  /* keys, and values, of one commit: a full group and its indexes */
 #define FILE_COMPACT_MIN_BYTES (4u << 20)   /* a smaller file is not worth it */
 
+/* ---- the radio ---- */
+#define RADIO_FRAME_MAX_BYTES 254u /* more would be split by an RNode, and a half lost is a whole lost */
+#define RADIO_HEADER_BYTES    8u
+#define RADIO_TAG_BYTES       6u
+#define RADIO_PLAIN_MAX_BYTES (RADIO_FRAME_MAX_BYTES - RADIO_HEADER_BYTES - RADIO_TAG_BYTES)
+
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
 #define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */

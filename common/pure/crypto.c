@@ -10,6 +10,8 @@ _Static_assert(SEAL_BYTES == crypto_sign_BYTES, "Ed25519");
 _Static_assert(CRYPTO_NONCE_BYTES == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "XChaCha20");
 _Static_assert(CRYPTO_MAC_BYTES == crypto_aead_xchacha20poly1305_ietf_ABYTES, "Poly1305");
 _Static_assert(CRYPTO_KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "XChaCha20");
+_Static_assert(CRYPTO_NONCE_BYTES == crypto_stream_xchacha20_NONCEBYTES, "XChaCha20");
+_Static_assert(CRYPTO_KEY_BYTES == crypto_stream_xchacha20_KEYBYTES, "XChaCha20");
 
 err_t crypto_start(void)
 {
@@ -131,6 +133,12 @@ err_t crypto_open(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
     int r = crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, box.p, box.len,
                                                        associated.p, associated.len, nonce, key);
     return r == 0 ? ERR_OK : ERR_BAD_SEAL;
+}
+
+void crypto_cipher(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
+                   const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes in)
+{
+    (void)crypto_stream_xchacha20_xor(out, in.p, in.len, nonce, key);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t n)

@@ -61,6 +61,11 @@ void crypto_seal(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
 err_t crypto_open(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
                   const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes associated, bytes box) CAIRN_CHECK;
 
+/* ---- XChaCha20 alone ---- */
+/* Encrypts and decrypts; says nothing about who wrote it. `out` holds in.len and may be in.p. */
+void crypto_cipher(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
+                   const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes in);
+
 /* Constant time. */
 bool crypto_equal(const void *a, const void *b, size_t n);
 /* Not optimised away. */

@@ -3,6 +3,7 @@
 #include "proto/gate.h"
 #include "pure/bundle.h"
 #include "pure/codec.h"
+#include "pure/radio_frame.h"
 #include "tests/golden/vectors.h"
 
 #include <criterion/criterion.h>
@@ -233,5 +234,56 @@ Test(vectors, of_the_radio_codec_hold)
     json_array_foreach(json_object_get(all, "codes"), i, row) expect_code(c, row);
     cr_assert(i >= 6);
     codec_free(c);
+    json_decref(all);
+}
+
+static radio_keys keys_of(const json_t *row)
+{
+    radio_keys k;
+    dataset_id dataset;
+    uint8_t key[CRYPTO_KEY_BYTES], want[CRYPTO_KEY_BYTES];
+    fixed(row, "dataset", dataset.b, sizeof dataset.b);
+    fixed(row, "radio_key", key, sizeof key);
+    radio_keys_derive(&k, &dataset, (uint8_t)number(row, "key_epoch"), key);
+    cr_expect_eq(k.network, number(row, "network"));
+    fixed(row, "k1", want, sizeof want);
+    cr_expect_eq(memcmp(want, k.tag_key, sizeof want), 0);
+    fixed(row, "k2", want, sizeof want);
+    cr_expect_eq(memcmp(want, k.cipher_key, sizeof want), 0);
+    return k;
+}
+
+static void expect_header(const radio_header *h, const json_t *row)
+{
+    cr_expect_eq(h->kind, number(row, "kind"));
+    cr_expect_eq(h->epoch, number(row, "epoch"));
+    cr_expect_eq(h->station, number(row, "station"));
+    cr_expect_eq(h->bridge, number(row, "bridge"));
+    cr_expect_eq(h->counter, number(row, "counter"));
+}
+
+static void expect_frame(const json_t *row)
+{
+    radio_header h;
+    uint8_t plain[RADIO_PLAIN_MAX_BYTES];
+    size_t n;
+    bytes frame = hex(row, "frame", 0), words = hex(row, "plain", 0);
+    radio_keys k = keys_of(row);
+    err_t e = radio_frame_open(&k, frame, &h, plain, &n);
+    cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", text(row, "name"), err_name(e));
+    if (e == ERR_OK) {
+        expect_header(&h, row);
+        cr_expect(bytes_eq(bytes_of(plain, n), words), "%s: words", text(row, "name"));
+    }
+    drop(frame);
+    drop(words);
+}
+
+Test(vectors, of_radio_frames_hold)
+{
+    json_t *all = load("frames.json"), *row;
+    size_t i;
+    json_array_foreach(json_object_get(all, "frames"), i, row) expect_frame(row);
+    cr_assert(i > 20);
     json_decref(all);
 }

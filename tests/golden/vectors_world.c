@@ -16,7 +16,8 @@ const vectors_file vectors_files[VECTORS_FILES] = {{"gate.json", vectors_gate},
                                                    {"events.json", vectors_events},
                                                    {"runs.json", vectors_runs},
                                                    {"bundles.json", vectors_bundles},
-                                                   {"codec.json", vectors_codec}};
+                                                   {"codec.json", vectors_codec},
+                                                   {"frames.json", vectors_frames}};
 
 static bytes keep(vectors_world *w, bytes in)
 {
