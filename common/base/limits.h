@@ -99,6 +99,9 @@
 #define RADIO_TAG_BYTES       6u
 #define RADIO_PLAIN_MAX_BYTES (RADIO_FRAME_MAX_BYTES - RADIO_HEADER_BYTES - RADIO_TAG_BYTES)
 
+#define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
+#define LEDGER_WALL_ERROR_MS  60000u     /* a clock on the wall that is vouched for is no further off than this */
+
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
 #define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */

@@ -86,7 +86,8 @@ Test(radio_frame, the_same_words_twice_are_the_same_frame)
     cr_expect(bytes_eq(bytes_of(a, n), bytes_of(b, m)));
     h.counter++;
     cr_assert_eq(radio_frame_seal(&k, &h, bytes_str("help"), b, &m), ERR_OK);
-    cr_expect_neq(memcmp(a + RADIO_HEADER_BYTES, b + RADIO_HEADER_BYTES, n - RADIO_HEADER_BYTES), 0);
+    cr_expect_neq(memcmp(a + RADIO_HEADER_BYTES, b + RADIO_HEADER_BYTES, n - RADIO_HEADER_BYTES),
+                  0);
 }
 
 Test(radio_frame, only_its_own_key_and_epoch_open_it_and_nothing_leaks)
