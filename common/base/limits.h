@@ -102,6 +102,12 @@
 #define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
 #define LEDGER_WALL_ERROR_MS  60000u     /* a clock on the wall that is vouched for is no further off than this */
 
+#define KISS_FRAME_MAX_BYTES    1100u  /* the longest a modem says: an RNode's picture of its display */
+#define DRIVER_OUTPUT_MAX_BYTES 4096u  /* for a modem that does not read */
+#define DRIVER_PAUSE_MS         1000u  /* before a line is opened again; doubles each time */
+#define DRIVER_PAUSE_MAX_MS     30000u
+#define DRIVER_STEADY_MS        60000u /* ready for so long: the next pause is the short one again */
+
 /* ---- folding a stream ---- */
 #define ARENA_KEEP_BYTES        (1u << 20) /* memory a folder keeps between two streams */
 #define RECORD_CREATES_COMPARED 64u        /* creates of one record whose order is worked out for collisions */
