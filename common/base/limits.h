@@ -103,6 +103,7 @@
 #define LEDGER_WALL_ERROR_MS  60000u     /* a clock on the wall that is vouched for is no further off than this */
 
 #define KISS_FRAME_MAX_BYTES    1100u  /* the longest a modem says: an RNode's picture of its display */
+#define LINE_CONNECT_MS         5000   /* to a modem on TCP */
 #define DRIVER_OUTPUT_MAX_BYTES 4096u  /* for a modem that does not read */
 #define DRIVER_PAUSE_MS         1000u  /* before a line is opened again; doubles each time */
 #define DRIVER_PAUSE_MAX_MS     30000u

@@ -21,10 +21,10 @@
 
 typedef struct {
     uint8_t kind;
-    uint8_t epoch;       /* of the key */
-    uint8_t bridge;      /* which of the member's radios */
-    member_no station;   /* 0: somebody who is joining, under a key of his token */
-    uint16_t counter;    /* begins at random, goes up by one with each frame of this bridge */
+    uint8_t epoch;     /* of the key */
+    uint8_t bridge;    /* which of the member's radios */
+    member_no station; /* 0: somebody who is joining, under a key of his token */
+    uint16_t counter;  /* begins at random, goes up by one with each frame of this bridge */
 } radio_header;
 
 /* Secret. Holds no pointer: copies are fine, crypto_wipe() them. */

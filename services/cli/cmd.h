@@ -40,6 +40,7 @@ int cmd_config_show(const cmdline *c);
 int cmd_config_example(const cmdline *c);
 int cmd_demo(const cmdline *c);
 int cmd_bench(const cmdline *c);
+int cmd_radio_probe(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)

@@ -180,6 +180,16 @@ static const cmdline_option bench_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option radio_probe_options[] = {
+    {"region", 0, OPT_PLAIN, "REGION", NULL,
+     "also configure it as there: eu868, eu433 or us915; its radio is off afterwards", 0, 0, false},
+    {"preset", 0, OPT_PLAIN, "PRESET", "medium",
+     "what range and speed: speed, fast, medium, far, range, reach, wide", 0, 0, false},
+    {"baud", 0, OPT_CHOICE, "9600|19200|38400|57600|115200|230400|460800|921600", "115200",
+     "speed of the serial line", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_row rows[] = {
     {.name = "init",
      .group = "A node",
@@ -366,6 +376,17 @@ static const cmdline_row rows[] = {
      .doc = "look for what is wrong with this machine and node, and what mends it",
      .about = "Each line is OK, WARN or FAIL. The exit code is 1 when any is FAIL.",
      .run = cmd_doctor},
+    {.name = "radio probe",
+     .group = "Care",
+     .args = "DEVICE",
+     .doc = "which radio modem is there, and what it takes",
+     .options = radio_probe_options,
+     .run = cmd_radio_probe,
+     .about =
+         "DEVICE is a serial line (/dev/ttyACM0) or tcp:HOST[:7633]. Without --region the modem "
+         "is only asked what it is and its radio stays as it is.",
+     .examples = "cairn radio probe /dev/ttyACM0\n"
+                 "cairn radio probe tcp:10.0.0.17 --region eu868 --preset medium"},
     {.name = "config check",
      .group = "Care",
      .doc = "is the configuration file right?",

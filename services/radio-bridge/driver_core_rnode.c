@@ -165,7 +165,7 @@ static void fail_to_ask(rnode *r, mono_ms now)
     else if (in->frames > in->junk && in->frames > in->printable / 8)
         driver_fail(d, DRIVER_FOREIGN, now,
                     "not an RNode: it answers in frames of another protocol");
-    else if (in->printable > 8 * in->junk && in->printable >= 8)
+    else if (in->junk == 0 && in->printable > 0)
         driver_fail(d, DRIVER_FOREIGN, now, "not an RNode: it says \"%s\"", r->text);
     else
         driver_fail(d, DRIVER_GARBAGE, now,

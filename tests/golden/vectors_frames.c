@@ -25,7 +25,13 @@ typedef struct {
 static const frame_row rows[] = {
     {"a usual one", USUAL, 41, AS_IT_IS, 0, 0, ERR_OK},
     {"the next of the same words", {1, 1, 0, 3, 0x1235}, 41, AS_IT_IS, 0, 0, ERR_OK},
-    {"one with every number at its greatest", {15, 1, 255, 65535, 65535}, 1, AS_IT_IS, 0, 0, ERR_OK},
+    {"one with every number at its greatest",
+     {15, 1, 255, 65535, 65535},
+     1,
+     AS_IT_IS,
+     0,
+     0,
+     ERR_OK},
     {"one by somebody who joins", {9, 1, 0, 0, 0}, 96, AS_IT_IS, 0, 0, ERR_OK},
     {"the longest", USUAL, FULL, AS_IT_IS, 0, 0, ERR_OK},
     {"one without words", USUAL, 0, AS_IT_IS, 0, 0, ERR_OK},
@@ -130,7 +136,8 @@ void vectors_frames(buf *out)
         abort();
     vectors_open(out, NULL, '{');
     vectors_text(out, "about",
-                 "radio frames, the keys to open them with, and what comes of it; header and words are what was "
+                 "radio frames, the keys to open them with, and what comes of it; header and words "
+                 "are what was "
                  "sealed");
     vectors_open(out, "frames", '[');
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

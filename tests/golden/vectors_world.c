@@ -12,12 +12,10 @@ static void must(err_t e)
         abort();
 }
 
-const vectors_file vectors_files[VECTORS_FILES] = {{"gate.json", vectors_gate},
-                                                   {"events.json", vectors_events},
-                                                   {"runs.json", vectors_runs},
-                                                   {"bundles.json", vectors_bundles},
-                                                   {"codec.json", vectors_codec},
-                                                   {"frames.json", vectors_frames}};
+const vectors_file vectors_files[VECTORS_FILES] = {
+    {"gate.json", vectors_gate},   {"events.json", vectors_events},
+    {"runs.json", vectors_runs},   {"bundles.json", vectors_bundles},
+    {"codec.json", vectors_codec}, {"frames.json", vectors_frames}};
 
 static bytes keep(vectors_world *w, bytes in)
 {
