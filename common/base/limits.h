@@ -102,6 +102,8 @@
 #define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
 #define LEDGER_WALL_ERROR_MS  60000u     /* a clock on the wall that is vouched for is no further off than this */
 
+#define REPLAY_TAGS_MAX       262144u /* of control frames: ten radios with 20 an hour for seven weeks; 4 MiB */
+#define REPLAY_SOURCES_MAX    1024u   /* radios whose counters are remembered */
 #define KISS_FRAME_MAX_BYTES    1100u  /* the longest a modem says: an RNode's picture of its display */
 #define LINE_CONNECT_MS         5000   /* to a modem on TCP */
 #define DRIVER_OUTPUT_MAX_BYTES 4096u  /* for a modem that does not read */
