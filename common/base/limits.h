@@ -98,12 +98,12 @@
 #define RADIO_HEADER_BYTES    8u
 #define RADIO_TAG_BYTES       6u
 #define RADIO_PLAIN_MAX_BYTES (RADIO_FRAME_MAX_BYTES - RADIO_HEADER_BYTES - RADIO_TAG_BYTES)
-
-#define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
-#define LEDGER_WALL_ERROR_MS  60000u     /* a clock on the wall that is vouched for is no further off than this */
-
 #define REPLAY_TAGS_MAX       262144u /* of control frames: ten radios with 20 an hour for seven weeks; 4 MiB */
 #define REPLAY_SOURCES_MAX    1024u   /* radios whose counters are remembered */
+#define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
+#define LEDGER_WALL_ERROR_MS  60000u  /* a clock on the wall that is vouched for is no further off than this */
+
+/* ---- modems ---- */
 #define KISS_FRAME_MAX_BYTES    1100u  /* the longest a modem says: an RNode's picture of its display */
 #define LINE_CONNECT_MS         5000   /* to a modem on TCP */
 #define DRIVER_OUTPUT_MAX_BYTES 4096u  /* for a modem that does not read */

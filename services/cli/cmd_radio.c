@@ -21,6 +21,7 @@ typedef struct {
     const radio_region *region; /* NULL: only asked what it is */
     const radio_preset *preset;
     const radio_band *band;
+    const driver_kind *kind;
     driver_settings set;
 } probe;
 
@@ -86,7 +87,8 @@ static void turn(driver *d, int fd, mono_ms until)
     uint64_t wait = until.ms > now ? until.ms - now : 0;
     bool waits = driver_output(d).len > 0;
     struct pollfd p = {.fd = fd, .events = (short)(POLLIN | (waits ? POLLOUT : 0))};
-    if (poll(&p, 1, wait > 1000 ? 1000 : (int)wait) > 0 && (p.revents & (POLLIN | POLLHUP)))
+    if (poll(&p, 1, wait > 1000 ? 1000 : (int)wait) > 0 &&
+        (p.revents & (POLLIN | POLLHUP | POLLERR)))
         feed(d, fd);
     if ((p.revents & POLLOUT) && driver_state_of(d) != DRIVER_CLOSED)
         flush(d, fd);
@@ -125,7 +127,7 @@ static void tell_json(const probe *p, const driver *d)
     buf_init(&b, 4096);
     out_open(&b);
     out_cstr(&b, "line", p->where);
-    out_cstr(&b, "modem", driver_rnode.name);
+    out_cstr(&b, "modem", p->kind->name);
     out_cstr(&b, "model", a->model);
     out_cstr(&b, "platform", a->platform);
     out_cstr(&b, "firmware", a->firmware);
@@ -150,7 +152,11 @@ static void tell_json(const probe *p, const driver *d)
 static void tell_words(const probe *p, const driver *d)
 {
     const driver_about *a = driver_about_of(d);
-    printf("RNode: %s (%s, %s), firmware %s\n", a->model, a->platform, chip_name(a), a->firmware);
+    bool known = a->platform[0] != '\0';
+    printf("%s: %s", p->kind->title, a->model);
+    if (known)
+        printf(" (%s, %s)", a->platform, chip_name(a));
+    printf(", firmware %s\n", a->firmware);
     if (p->region == NULL)
         return;
     printf("takes %.3f MHz, %.0f kHz, SF%u, 4/%u, %d dBm: preset %s in %s (%s)\n", p->set.hz / 1e6,
@@ -165,7 +171,7 @@ static void tell_words(const probe *p, const driver *d)
 static int ask(const cmdline *c, const probe *p, int fd)
 {
     int status = 0;
-    driver *d = driver_new(&driver_rnode, &p->set, nothing_heard, NULL);
+    driver *d = driver_new(p->kind, &p->set, nothing_heard, NULL);
     if (d == NULL)
         return node_fail("%s", err_text(ERR_NO_MEMORY));
     if (find_out(d, fd)) {
@@ -184,7 +190,7 @@ static int ask(const cmdline *c, const probe *p, int fd)
 int cmd_radio_probe(const cmdline *c)
 {
     char why[ERROR_TEXT_MAX_BYTES];
-    probe p = {.where = cmdline_arg(c, 0)};
+    probe p = {.where = cmdline_arg(c, 0), .kind = driver_kind_named(cmdline_get(c, "modem"))};
     int fd, status = choose_plan(c, &p);
     if (status >= 0)
         return status;

@@ -182,9 +182,11 @@ static const cmdline_option bench_options[] = {
 
 static const cmdline_option radio_probe_options[] = {
     {"region", 0, OPT_PLAIN, "REGION", NULL,
-     "also configure it as there: eu868, eu433 or us915; its radio is off afterwards", 0, 0, false},
+     "also configure it as there: eu868, eu433 or us915; an RNode is switched off afterwards", 0, 0,
+     false},
     {"preset", 0, OPT_PLAIN, "PRESET", "medium",
      "what range and speed: speed, fast, medium, far, range, reach, wide", 0, 0, false},
+    {"modem", 0, OPT_CHOICE, "rnode|meshcore", "rnode", "what firmware to expect", 0, 0, false},
     {"baud", 0, OPT_CHOICE, "9600|19200|38400|57600|115200|230400|460800|921600", "115200",
      "speed of the serial line", 0, 0, false},
     END_OF_OPTIONS,

@@ -3,6 +3,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define HZ_TOLERANCE 100u /* an SX127x rounds */
+
+static const driver_kind *const kinds[] = {&driver_rnode, &driver_meshcore};
+
+const driver_kind *driver_kind_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    return NULL;
+}
+
 driver *driver_new(const driver_kind *kind, const driver_settings *settings, driver_tell *tell,
                    void *context)
 {
@@ -60,6 +72,22 @@ void driver_fail(driver *d, driver_problem problem, mono_ms now, const char *why
     va_end(args);
     d->problem = problem;
     lose(d, now);
+}
+
+bool driver_took_settings(driver *d, const driver_settings *has, mono_ms now)
+{
+    const driver_settings *s = &d->set;
+    uint32_t off = has->hz > s->hz ? has->hz - s->hz : s->hz - has->hz;
+    const char *what = off > HZ_TOLERANCE                  ? "the frequency"
+                       : has->bw_hz != s->bw_hz            ? "the bandwidth"
+                       : has->sf != s->sf                  ? "the spreading factor"
+                       : has->cr != s->cr                  ? "the coding rate"
+                       : has->txpower_dbm > s->txpower_dbm ? "the power"
+                                                           : NULL;
+    d->about.txpower_dbm = has->txpower_dbm;
+    if (what != NULL)
+        driver_fail(d, DRIVER_DIFFERENT, now, "it did not take %s", what);
+    return what == NULL;
 }
 
 void driver_say(driver *d, driver_event_kind kind, bool sure)

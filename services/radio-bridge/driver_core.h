@@ -5,7 +5,8 @@
  *
  * It finds out what is there, configures it, checks what it answers, and starts over by itself when the line or the modem
  * fails, after a pause that doubles. One frame at a time: what it hears and what became of a frame goes to `tell`, which
- * must not call back. */
+ * must not call back. `cairn radio probe` uses what finds out and configures; sending and hearing are for the bridge's
+ * process, the next step, and are called by tests only until then. */
 #ifndef CAIRN_DRIVER_CORE_H
 #define CAIRN_DRIVER_CORE_H
 
@@ -75,8 +76,8 @@ typedef struct driver driver;
 typedef void driver_tell(void *context, const driver_event *e);
 
 typedef struct {
-    const char *name, *doc;
-    driver *(*new)(void); /* NULL: no memory */
+    const char *name, *title; /* "rnode", "RNode" */
+    driver *(*new)(void);     /* NULL: no memory */
     void (*free)(driver *d);
     void (*opened)(driver *d, mono_ms now);
     void (*closed)(driver *d, mono_ms now);
@@ -89,7 +90,8 @@ typedef struct {
     uint64_t (*airtime_us)(const driver *d, size_t frame_bytes);
 } driver_kind;
 
-extern const driver_kind driver_rnode;
+extern const driver_kind driver_rnode, driver_meshcore;
+const driver_kind *driver_kind_named(const char *name); /* NULL: none of that name */
 
 /* `settings` are copied. NULL: no memory. */
 driver *driver_new(const driver_kind *kind, const driver_settings *settings, driver_tell *tell,
@@ -101,7 +103,7 @@ void driver_free(driver *d);
 /* Should it be open now? What is open and not wanted is to be closed, and driver_closed() said. */
 bool driver_wants_line(const driver *d, mono_ms now);
 void driver_opened(driver *d, mono_ms now);
-/* The line is gone, or could not be opened. Harmless when it is closed already. */
+/* The line is gone, was closed because it was not wanted, or could not be opened. */
 void driver_closed(driver *d, mono_ms now);
 void driver_feed(driver *d, bytes in, mono_ms now);
 /* To be written; borrowed until the next call. */

@@ -36,6 +36,8 @@ void driver_is_ready(driver *d, mono_ms now);
 /* Gives the line up for a while. `why` is a sentence without a full stop. */
 void driver_fail(driver *d, driver_problem problem, mono_ms now, const char *why, ...)
     __attribute__((format(printf, 4, 5)));
+/* Compares what the modem says it `has` with what it was told; else fails. Less power is taken as it is. */
+bool driver_took_settings(driver *d, const driver_settings *has, mono_ms now);
 void driver_say(driver *d, driver_event_kind kind, bool sure);
 
 #endif

@@ -18,7 +18,6 @@
 #define RESET_WORD      0xf8
 #define QUERY           0xff
 #define FIRMWARE_MIN    0x0134u /* 1.52 */
-#define HZ_TOLERANCE    100u
 #define ALIVE_EVERY_MS  3000u
 #define SILENCE_MAX_MS  12000u
 #define READY_EVERY_MS  250u
@@ -188,20 +187,9 @@ static void fail_phase(rnode *r, mono_ms now)
 
 static bool echoes_match(rnode *r, mono_ms now)
 {
-    const driver_settings *s = &r->base.set;
-    uint32_t off = r->hz > s->hz ? r->hz - s->hz : s->hz - r->hz;
-    const char *what = off > HZ_TOLERANCE                    ? "the frequency"
-                       : r->bw_hz != s->bw_hz                ? "the bandwidth"
-                       : r->sf != s->sf                      ? "the spreading factor"
-                       : r->cr != s->cr                      ? "the coding rate"
-                       : r->power > (unsigned)s->txpower_dbm ? "the power"
-                                                             : NULL;
-    if (what == NULL) {
-        r->base.about.txpower_dbm = (int8_t)r->power;
-        return true;
-    }
-    driver_fail(&r->base, DRIVER_DIFFERENT, now, "it did not take %s", what);
-    return false;
+    driver_settings has = {.hz = r->hz, .bw_hz = r->bw_hz, .sf = r->sf, .cr = r->cr};
+    has.txpower_dbm = (int8_t)r->power;
+    return driver_took_settings(&r->base, &has, now);
 }
 
 static void finish_asking(rnode *r, mono_ms now)
@@ -367,7 +355,7 @@ static void drop(driver *d)
 
 const driver_kind driver_rnode = {
     .name = "rnode",
-    .doc = "RNode firmware 1.52 or newer, on a serial line or TCP port 7633",
+    .title = "RNode",
     .new = make,
     .free = drop,
     .opened = on_opened,

@@ -11,6 +11,7 @@ typedef struct {
     kiss_reader echo;
     mono_ms now;
     uint64_t accepted, ended;
+    bool open;
 } play;
 
 static void must(bool ok)
@@ -39,10 +40,12 @@ static void check_output(play *p)
 
 static void line(play *p)
 {
-    if (driver_state_of(p->d) == DRIVER_CLOSED)
+    bool wants = driver_wants_line(p->d, p->now);
+    if (p->open && !wants)
         driver_closed(p->d, p->now);
-    if (driver_wants_line(p->d, p->now) && driver_state_of(p->d) == DRIVER_CLOSED)
+    else if (!p->open && wants)
         driver_opened(p->d, p->now);
+    p->open = wants;
 }
 
 static void happen(play *p, unsigned what)
@@ -53,21 +56,23 @@ static void happen(play *p, unsigned what)
             p->accepted++;
         must(p->accepted >= p->ended);
     }
-    if (what == 7)
+    if (what == 7 && p->open) {
         driver_closed(p->d, p->now);
+        p->open = false;
+    }
     p->now.ms += steps[what];
     line(p);
     driver_advance(p->d, p->now);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const driver_kind *kind, const uint8_t *data, size_t size)
 {
     driver_settings set = {
         .hz = 869525000, .bw_hz = 125000, .sf = 8, .cr = 5, .txpower_dbm = 14, .tcp = true};
     play p = {.now = {1}};
-    p.d = driver_new(&driver_rnode, &set, on_event, &p);
+    p.d = driver_new(kind, &set, on_event, &p);
     if (p.d == NULL)
-        return 0;
+        return;
     kiss_reader_init(&p.echo);
     line(&p);
     for (size_t i = 0; i < size;) {
@@ -82,5 +87,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     driver_closed(p.d, p.now);
     must(p.accepted == p.ended);
     driver_free(p.d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    run(&driver_rnode, data, size);
+    run(&driver_meshcore, data, size);
     return 0;
 }

@@ -61,6 +61,7 @@ def test_what_is_wrong_with_the_modem():
         refused("firmware 1.51 is too old: 1.52 or newer", where[3])
         refused("does not start", where[4], "--region", "eu868")
         refused("baud rate", where[6], "--baud", 9600)
+        refused("MeshCore", where[3], "--modem", "meshcore")
         taken = ether.tcp(5)
         taken.detect()
         refused("another host has it", f"tcp:{ether.line(5)['tcp']}")
