@@ -135,6 +135,8 @@ void gossip_praise(gossip_core *c, member_no member, feed_id feed)
 
 void gossip_pardon_roster(gossip_core *c)
 {
+    for (size_t i = 0; i < GOSSIP_FLIGHTS_MAX; i++) /* not held against anybody yet */
+        c->flights[i].pardoned |= c->flights[i].id != 0 && kind_of(&c->flights[i]) == GRUDGE_ROSTER;
     for (size_t k = 0; k < PEERS_MAX; k++)
         for (size_t i = 0; i < c->blames[k].n;)
             if (c->blames[k].grudges[i].kind == GRUDGE_ROSTER)

@@ -84,10 +84,11 @@ typedef struct {
     uint64_t step; /* how far to step back when the peer's chain is another one */
     uint32_t credit, ingesting;
     uint64_t accepted;
-    bool ended;   /* nothing more comes */
-    bool guess;   /* `begin` need not be common: one run at a time, until merge does not say GAP */
-    bool listed;  /* somebody else says that it exists, not this peer */
-    err_t failed; /* why it ended early; ERR_OK if it did not */
+    bool ended;    /* nothing more comes */
+    bool guess;    /* `begin` need not be common: one run at a time, until merge does not say GAP */
+    bool listed;   /* somebody else says that it exists, not this peer */
+    bool pardoned; /* what it was refused for may be over */
+    err_t failed;  /* why it ended early; ERR_OK if it did not */
     uint64_t settle; /* frontier generation that shows it; 0: not ended yet */
     uint64_t own_ms; /* when it began or got a run of its own */
 } gossip_flight;

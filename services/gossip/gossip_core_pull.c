@@ -328,7 +328,7 @@ static void conclude(gossip_core *c, gossip_flight *f, mono_ms now)
 {
     if (f->accepted > 0)
         gossip_praise(c, f->member, f->feed);
-    if (f->failed != ERR_OK ? !is_local(f->failed) : f->accepted == 0)
+    if (!f->pardoned && (f->failed != ERR_OK ? !is_local(f->failed) : f->accepted == 0))
         gossip_blame_flight(c, f, now); /* refused, or in vain */
     f->id = 0;
 }

@@ -370,6 +370,29 @@ Test(gossip_core, a_peer_that_sends_rubbish_loses_the_link)
     world_free(w);
 }
 
+/* ---- the roster ---- */
+
+static bool refused_within(world *w, uint64_t until_ms)
+{
+    while (gossip_counted(w->nodes[0].core)->runs_refused == 0 && w->now_ms < until_ms)
+        world_run(w, w->now_ms + 1);
+    return gossip_counted(w->nodes[0].core)->runs_refused > 0;
+}
+
+/* The roster changes right after the refusal, when the feed still waits for the frontier. */
+Test(gossip_core, a_run_refused_just_before_its_author_is_known_comes_again_at_once)
+{
+    world *w = world_new(prop_begin("stranger"), 2);
+    world_write(w, 1, 7, WORLD_NONE);
+    w->nodes[0].trouble = ERR_NOT_MEMBER;
+    world_link_up(w, 0, 1);
+    cr_assert(refused_within(w, MINUTE));
+    w->nodes[0].trouble = ERR_OK;
+    cr_assert_eq(gossip_roster(w->nodes[0].core, &(member_no){7}, 1, (mono_ms){w->now_ms}), ERR_OK);
+    cr_assert(world_converge(w, w->now_ms + GOSSIP_GRUDGE_MS / 2));
+    world_free(w);
+}
+
 /* ---- trouble at home ---- */
 
 Test(gossip_core, a_full_disk_here_is_not_the_peers_fault)
