@@ -85,7 +85,7 @@
 
 /* ---- erasure ---- */
 #define ERASE_KEEP_MS     (30ull * 86400 * 1000) /* from the hour an author's erasure is heard of until the bytes go */
-#define ERASE_WAITING_MAX 65536u /* erasures of what is not here yet that are remembered; more are looked at again at the next start */
+#define ERASE_WAITING_MAX 65536u /* remembered erasures of what is not here yet; more are looked at again at the next start */
 #define TAILS_MISSING_MAX 4096u  /* events without tail that are wanted at a time */
 
 /* ---- the log as one file, its rows in memory ---- */

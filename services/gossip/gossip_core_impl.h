@@ -26,7 +26,7 @@ typedef struct {
 typedef enum {
     GRUDGE_FEED,
     GRUDGE_ROSTER, /* refused for the author's membership: a change of the roster forgives it */
-    GRUDGE_LISTED  /* has no listed head, nor ever said so: it may be asked for what it says it has */
+    GRUDGE_LISTED /* has no listed head, nor ever said so: it may be asked for what it says it has */
 } gossip_grudge_kind;
 
 typedef struct {

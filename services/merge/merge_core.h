@@ -71,7 +71,7 @@ typedef struct {
     bool local;                /* own events; else an admitted run, or one by the heir's key */
     bool fork;                 /* makes or extends a branch */
     member_key author;         /* unless it is local */
-    bool roster; /* has events of the roster: nothing is judged until they are folded */
+    bool roster;             /* has events of the roster: nothing is judged until they are folded */
     bool erasures, tailless; /* has events of kind event.erase; events without their tails */
     bool mends; /* repeats events that are held, and perhaps damaged: they are judged anew */
     hlc_stamp clock;

@@ -14,10 +14,11 @@ typedef struct {
     uint64_t txnid; /* the state of the database then */
 } lmdb_wiper;
 
-/* Looks at up to `pages` pages and overwrites with zeros all of them that belongs to nothing. Free pages count from
+/* Looks at up to `pages` pages and overwrites with zeros all of them that belong to nothing. Free pages count from
  * the last state but one: both roots in the file lead past them, so that a crash finds either whole. *more is
  * false at the end, when the file is synced. ERR_BUSY while another process reads an older state, ERR_DAMAGED when
- * a page is not what it should be (then nothing is written any more), ERR_IO, ERR_NO_MEMORY. The caller has no transaction open. */
+ * a page is not what it should be (then nothing is written any more), ERR_IO, ERR_NO_MEMORY. The caller has no
+ * transaction open. */
 err_t lmdb_wipe(MDB_env *env, lmdb_wiper *w, uint32_t pages, bool *more) CAIRN_CHECK;
 
 #endif

@@ -53,9 +53,9 @@ typedef enum {
     INV_BOUNDS,       /* quarantine and peer memory */
     INV_VIEW,         /* incremental view equals a fresh fold */
     INV_CLOCK,        /* stamps do not go back and are not dragged along */
-    INV_ERASED,       /* hidden is what an erasure names that may; no tail is missing that an honest node has */
-    INV_MACHINE,      /* a core returned an error that has no cause */
-    INV_DAMAGE,       /* a damaged row is reported, never served, and mended after the heal */
+    INV_ERASED, /* hidden is what an erasure names that may; no tail is missing that an honest node has */
+    INV_MACHINE, /* a core returned an error that has no cause */
+    INV_DAMAGE,  /* a damaged row is reported, never served, and mended after the heal */
     INV_COUNT
 } sim_invariant;
 extern const char *const sim_invariant_names[INV_COUNT];
