@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RUNS 5
+#define RUNS         5
+#define VIEW_WAIT_MS 30000u
 
 typedef struct {
     const cmdline *line;
@@ -167,6 +168,23 @@ static bool measure_sustained(bench *b)
         show_one(b, what, "events/s", (double)events * 1e6 / (double)(bench_now_us() - from));
         show_processor(b, what, &us, 1);
     }
+    return true;
+}
+
+/* The view was held back while writing was measured: what is read afterwards is read beside nobody. */
+static bool await_view(bench *b)
+{
+    store_hello_reply store;
+    views_reply views;
+    uint64_t from = bench_now_us();
+    if (node_ask_store_hello(&b->n, &(store_hello_request){0}, &store) != ERR_OK)
+        return false;
+    views_request req = {.min_offset = store.head};
+    while (node_try_views(&b->n, VIEW_WAIT_MS, &req, &views) != ERR_OK)
+        if (bench_now_us() - from > 600ull * 1000000) {
+            (void)node_fail("the view did not catch up in 10 minutes");
+            return false;
+        }
     return true;
 }
 
@@ -404,7 +422,7 @@ static bool measure_writes(bench *b)
 static bool measure(bench *b)
 {
     measure_raw(b);
-    if (!measure_writes(b))
+    if (!measure_writes(b) || !await_view(b))
         return false;
     measure_reads(b);
     measure_size(b);
