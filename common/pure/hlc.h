@@ -27,6 +27,8 @@ void hlc_tick(hlc_clock *c, wall_ms now, hlc_stamp *out);
 /* Takes note of a stamp of an admitted event, so that later ticks are above it, unless it is too
  * far ahead. */
 void hlc_observe(hlc_clock *c, hlc_stamp remote, wall_ms now);
+/* May `s`, of a peer or of the own past, push this clock? Not when it is too far ahead of a clock that is set. */
+bool hlc_binds(const hlc_clock *c, hlc_stamp s, wall_ms now);
 /* The physical clock is before the build date: worth a warning to people. */
 bool hlc_unset(const hlc_clock *c, wall_ms now);
 

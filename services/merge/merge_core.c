@@ -224,18 +224,51 @@ static bool own_feed_forked(const merge_core *c)
     return founder != NULL && is_shared(c, merge_core_founder_feed(c), &founder->public);
 }
 
+/* Written with this node's clock: by the member's key, or by the founder's if that is held here. */
+static bool is_own(const merge_core *c, const merge_tip *t)
+{
+    const crypto_signer *founder = merge_core_founder(c);
+    return memcmp(t->author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0 ||
+           (founder != NULL && memcmp(t->author.b, founder->public.b, MEMBER_KEY_BYTES) == 0);
+}
+
+/* The newest stamp of our own that is above *newest and allowed. */
+static void raise_to_own(const merge_core *c, hlc_stamp *newest,
+                         bool (*allowed)(const hlc_clock *clock, hlc_stamp s, wall_ms limit),
+                         wall_ms limit)
+{
+    for (size_t i = 0; i < c->n_feeds; i++)
+        for (uint32_t k = 0; k < c->feeds[i].n; k++) {
+            const merge_tip *t = &c->feeds[i].tips[k];
+            if (hlc_cmp(*newest, t->stamp) < 0 && allowed(&c->clock, t->stamp, limit) &&
+                is_own(c, t))
+                *newest = t->stamp;
+        }
+}
+
+static bool is_before(const hlc_clock *clock, hlc_stamp s, wall_ms limit)
+{
+    (void)clock;
+    return s.wall_ms <= limit.ms;
+}
+
 /* The persisted clock can be older than our own newest event: appends that were repeated after a crash of the store
  * bring theirs along in another order. What we wrote under a clock that was far ahead does not count (pure/hlc.h). */
 static void clock_not_before_own(merge_core *c)
 {
-    uint64_t most = c->clock.last.wall_ms + CLOCK_DRAG_MAX_MS;
-    for (size_t i = 0; i < c->n_feeds; i++) {
-        const merge_feed *f = &c->feeds[i];
-        for (uint32_t k = 0; feed_member(f->feed) == c->identity.self && k < f->n; k++)
-            if (hlc_cmp(c->clock.last, f->tips[k].stamp) < 0 && f->tips[k].stamp.wall_ms <= most &&
-                memcmp(f->tips[k].author.b, c->identity.signer.public.b, MEMBER_KEY_BYTES) == 0)
-                c->clock.last = f->tips[k].stamp;
-    }
+    wall_ms most = {c->clock.last.wall_ms + CLOCK_DRAG_MAX_MS};
+    raise_to_own(c, &c->clock.last, is_before, most);
+}
+
+/* The persisted clock never goes back, so after a time that was wrong it says nothing of what was written since that was
+ * put right. Our newest events do. */
+void merge_clock_settle(merge_core *c, wall_ms now)
+{
+    hlc_stamp newest = {0};
+    if (hlc_binds(&c->clock, c->clock.last, now))
+        return;
+    raise_to_own(c, &newest, hlc_binds, now);
+    c->clock.last = newest;
 }
 
 err_t merge_core_load(merge_core *c, const store_hello_reply *hello)

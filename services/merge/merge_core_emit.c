@@ -172,6 +172,7 @@ static err_t build(merge_core *c, wall_ms now, uint32_t salt, unsigned slot, con
         make_name(c, slot, salt, name);
         f.stream = bytes_str(name);
     }
+    merge_clock_settle(c, now);
     hlc_tick(&c->clock, now, &f.stamp);
     event_view v;
     TRY(event_build_view(&f, &b->bodies, &v));

@@ -158,6 +158,7 @@ static err_t build_body(merge_core *c, wall_ms now, const roster_event *ev, buf 
                       .kind = bytes_str(ROSTER_KIND_REPLACE)};
     err_t e = roster_event_write(ev, &payload);
     f.payload = buf_view(&payload);
+    merge_clock_settle(c, now);
     hlc_tick(&c->clock, now, &f.stamp);
     if (e == ERR_OK)
         e = event_build(&f, body);

@@ -349,5 +349,6 @@ err_t merge_core_ingest(merge_core *c, wall_ms now, bytes encoded, member_no pee
     *out = (ingest_reply){.text = bytes_str("")};
     if (!c->loaded)
         return ERR_NOT_READY;
+    merge_clock_settle(c, now);
     return judge(&j);
 }

@@ -154,6 +154,8 @@ uint32_t merge_lacks_tails(const merge_core *c, feed_id feed, uint64_t first_seq
 void merge_erase_free(merge_core *c);
 
 /* merge_core_emit.c */
+/* To be called before the clock ticks or observes. */
+void merge_clock_settle(merge_core *c, wall_ms now);
 void merge_local_reset(merge_core *c); /* local heads of the member's own feeds = committed tips */
 void merge_slot_reset(merge_core *c, unsigned slot);
 /* By whose key a chain of this node's is. */

@@ -296,3 +296,39 @@ Test(merge_core, a_run_from_the_future_does_not_drag_the_clock)
     cr_assert(s.clock_wall_ms < 1800000000000);
     break_camp(&a, &b, &c);
 }
+
+static void take_stamp(merge_node *n, feed_id feed, hlc_stamp *newest)
+{
+    rows_reply r;
+    stored_row row;
+    event_view v;
+    fetch_request req = {.max = 100};
+    cr_assert_eq(store_fetch(n->store, &req, &r), ERR_OK);
+    while (msg_list_next(&stored_row_desc, &r.rows, &row))
+        if (row.feed == feed && event_parse(row.body, &v) == ERR_OK)
+            *newest = v.stamp;
+}
+
+/* The store's clock never goes back: after 2099 it says nothing any more, and what was written since must bind. */
+Test(merge_core, stamps_go_on_behind_a_past_that_was_wrong)
+{
+    merge_node a, b, c;
+    hlc_stamp before, after;
+    camp(&a, &b, &c);
+    uint64_t right_ms = b.now_ms;
+    feed_id feed = feed_make(0, CLASS_ROUTINE, 2);
+    b.now_ms = 4070908800000; /* 2099 */
+    merge_node_emit(&b, CLASS_BULK, "r", "note.add", NULL, 0);
+    b.now_ms = right_ms + 60000;
+    merge_node_emit(&b, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    take_stamp(&b, feed, &before);
+    cr_assert(before.wall_ms < 1800000000000, "the wrong time is over");
+    merge_node_restart(&b);
+    b.now_ms = right_ms; /* stepped back a minute */
+    merge_node_pull(&b, &a);
+    merge_node_emit(&b, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    take_stamp(&b, feed, &after);
+    cr_assert(hlc_cmp(after, before) > 0, "%llu after %llu", (unsigned long long)after.wall_ms,
+              (unsigned long long)before.wall_ms);
+    break_camp(&a, &b, &c);
+}
