@@ -30,7 +30,7 @@ void merge_fail(merge_service *m, const service_call *call, err_t e, const buf *
 static void begin_emit(merge_service *m, const service_call *call, const emit_request *in,
                        idem_op *op)
 {
-    if (in->expect > 0 || merge_must_wait(m))
+    if (in->expect > 0 || merge_core_needs_founder(m->core, in) || merge_must_wait(m))
         merge_exclusive(
             m, call,
             in); /* comes back through merge_run_exclusive, which finds the op by its key */

@@ -93,6 +93,9 @@ err_t merge_core_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
  * gets words. */
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
                       merge_batch *b, size_t *first, buf *why) CAIRN_CHECK;
+/* Might the founder's key of a successor, held here, write some of that (erasures)? Then nothing may be in flight when it is
+ * emitted. */
+bool merge_core_needs_founder(const merge_core *c, const emit_request *in);
 /* The same for the roster's own events, made here from the wish of a person. On ERR_EXISTS (same key) *number is the
  * number it has. */
 err_t merge_core_member_add(merge_core *c, wall_ms now, const member_add_request *in,

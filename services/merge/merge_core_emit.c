@@ -246,14 +246,15 @@ static err_t emit_all(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
     msg_list list = in->events;
     emit_row row;
     while (msg_list_next(&emit_row_desc, &list, &row)) {
+        unsigned slot = in->feed_class;
         if (is_reserved(&row)) {
             buf_add_str(
                 why, "the stream cairn/members is written by cairn invite and cairn member only");
             return ERR_FORBIDDEN;
         }
         if (bytes_is(row.kind, EVENT_KIND_ERASE))
-            TRY(merge_may_erase(c, &row, why));
-        err_t e = build(c, now, salt, in->feed_class, &row, b);
+            TRY(merge_may_erase(c, &row, &slot, why));
+        err_t e = build(c, now, salt, slot, &row, b);
         if (e != ERR_OK) {
             buf_add_str(why, err_text(e));
             return e;
@@ -270,6 +271,28 @@ static bool batch_has_room(const merge_batch *b, size_t events, size_t payload_b
                BATCH_SEALS;
 }
 
+bool merge_core_needs_founder(const merge_core *c, const emit_request *in)
+{
+    msg_list list = in->events;
+    emit_row row;
+    bool erases = false;
+    if (!c->loaded || merge_core_founder(c) == NULL)
+        return false;
+    while (!erases && msg_list_next(&emit_row_desc, &list, &row))
+        erases = bytes_is(row.kind, EVENT_KIND_ERASE);
+    return erases;
+}
+
+/* Nothing is in flight, so that chain's tip is in the store or in this very batch. */
+static void ready_founder(merge_core *c, const merge_batch *b)
+{
+    feed_id feed = merge_core_founder_feed(c);
+    for (size_t i = 0; i < b->n; i++)
+        if (b->rows[i].feed == feed)
+            return;
+    merge_slot_reset(c, MERGE_FOUNDER);
+}
+
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
                       merge_batch *b, size_t *first, buf *why)
 {
@@ -281,6 +304,8 @@ err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
     if (b->n > 0 &&
         !batch_has_room(b, in->events.n, in->events.raw.len + 32 * (size_t)in->events.n))
         return ERR_BUSY;
+    if (merge_core_needs_founder(c, in))
+        ready_founder(c, b);
     savepoint s = save(c, b);
     *first = b->n;
     err_t e = emit_all(c, now, salt, in, b, why);

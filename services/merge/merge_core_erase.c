@@ -383,13 +383,24 @@ static err_t refuse(buf *why, err_t e, const char *text)
     return e;
 }
 
-err_t merge_may_erase(merge_core *c, const emit_row *row, buf *why)
+/* The founder's hand first: what it erases goes at once. */
+static bool choose_hand(merge_core *c, feed_id target, const member_key *author, unsigned *slot)
+{
+    const crypto_signer *founder = merge_core_founder(c);
+    feed_id own = feed_make(c->incarnation, CLASS_ROUTINE, c->identity.self);
+    if (founder != NULL &&
+        roster_may_erase(c->roster, merge_core_founder_feed(c), &founder->public, target, author)) {
+        *slot = MERGE_FOUNDER;
+        return true;
+    }
+    return roster_may_erase(c->roster, own, &c->identity.signer.public, target, author);
+}
+
+err_t merge_may_erase(merge_core *c, const emit_row *row, unsigned *slot, buf *why)
 {
     event_view v = {.category = row->category, .stream = row->stream, .payload = row->payload};
     erasure says;
     member_key author;
-    const crypto_signer *k = &c->identity.signer;
-    feed_id own = feed_make(c->incarnation, CLASS_ROUTINE, c->identity.self);
     if (bytes_is(v.category, EVENT_OWN_CATEGORY))
         return refuse(why, ERR_FORBIDDEN, "Cairn's own events cannot be erased");
     if (!erasure_read(0, 0, &v, &says))
@@ -404,7 +415,7 @@ err_t merge_may_erase(merge_core *c, const emit_row *row, buf *why)
     err_t e = author_of(c, &t.at, &author);
     if (e != ERR_OK && e != ERR_NOT_MEMBER)
         return e;
-    if (e == ERR_OK && roster_may_erase(c->roster, own, &k->public, t.at.feed, &author))
+    if (e == ERR_OK && choose_hand(c, t.at.feed, &author, slot))
         return ERR_OK;
     return refuse(why, ERR_FORBIDDEN, "only its author and the founder may erase an event");
 }

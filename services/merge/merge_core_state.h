@@ -145,8 +145,9 @@ uint32_t merge_tips_by(const merge_feed *f, const member_key *author);
 err_t merge_erase_load(merge_core *c) CAIRN_CHECK;
 /* After a commit: what its erasures name, what others name in it, and which tails it lacks or brought. */
 err_t merge_erase_committed(merge_core *c, const merge_batch *b) CAIRN_CHECK;
-/* May this node write that? Errors as merge_core_emit's. */
-err_t merge_may_erase(merge_core *c, const emit_row *row, buf *why) CAIRN_CHECK;
+/* May this node write that? Errors as merge_core_emit's. *slot becomes MERGE_FOUNDER where the founder's key
+ * of a successor is to write it. */
+err_t merge_may_erase(merge_core *c, const emit_row *row, unsigned *slot, buf *why) CAIRN_CHECK;
 /* Is the tail of this event wanted? */
 bool merge_lacks_tail(const merge_core *c, feed_id feed, uint64_t seq, const event_id *id);
 /* How many of the n events from first_seq on, whose ids are c->ids. */

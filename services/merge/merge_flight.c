@@ -402,14 +402,15 @@ static void run_held(merge_service *m)
 }
 
 /* These must see everything before them committed; the others only must not overtake a change of the roster. */
-static bool needs_idle(const held *h)
+static bool needs_idle(const merge_service *m, const held *h)
 {
     emit_request in;
     if (h->call.desc == &ingest_request_desc)
         return false;
     if (h->call.desc != &emit_request_desc)
         return true;
-    return msg_decode(&emit_request_desc, buf_view(&h->body), &in, NULL) == ERR_OK && in.expect > 0;
+    return msg_decode(&emit_request_desc, buf_view(&h->body), &in, NULL) == ERR_OK &&
+           (in.expect > 0 || merge_core_needs_founder(m->core, &in));
 }
 
 static bool is_idle(const merge_service *m)
@@ -421,7 +422,7 @@ static void serve_held(merge_service *m)
 {
     while (m->first_held != NULL && m->ready && !m->reload && !m->barrier &&
            !merge_core_overtaken(m->core) && m->n_flights < FLIGHTS_MAX &&
-           (is_idle(m) || !needs_idle(m->first_held)))
+           (is_idle(m) || !needs_idle(m, m->first_held)))
         run_held(m);
 }
 

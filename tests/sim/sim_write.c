@@ -148,12 +148,13 @@ static uint32_t some_erasable(sim_world *w, int i, const record_state *s)
 {
     const sim_node *n = &w->node[i];
     uint32_t found = SIM_NONE, seen = 0;
+    bool founder = i == 0 || (n->merge != NULL && merge_core_is_founder(n->merge));
     for (uint32_t k = 0; k < s->n_counting; k++) {
         const refs_event *source = s->events[k].source;
         uint32_t e = sim_event_find(w, source->id);
         bool own = e != SIM_NONE && feed_member(source->feed) == n->identity.self &&
                    memcmp(w->event[e].author.b, n->identity.signer.public.b, MEMBER_KEY_BYTES) == 0;
-        if (e != SIM_NONE && !source->erased && (own || i == 0) &&
+        if (e != SIM_NONE && !source->erased && (own || founder) &&
             !bytes_is(source->view->kind, EVENT_KIND_ERASE) && sim_below(w, ++seen) == 0)
             found = e;
     }

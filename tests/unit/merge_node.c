@@ -1,9 +1,11 @@
 #include "tests/unit/merge_node.h"
 
+#include "proto/row.h"
 #include "pure/chain.h"
 #include "pure/erasure.h"
 #include "pure/run.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include <criterion/criterion.h>
@@ -301,6 +303,27 @@ err_t merge_node_erase(merge_node *n, const char *stream, feed_id feed, uint64_t
     err_t e = emit(n, CLASS_ROUTINE, &row, out != NULL ? out : &own);
     buf_release(&payload);
     return e;
+}
+
+event_id merge_node_id(merge_node *n, const ref_row *r)
+{
+    locate_reply out;
+    place_row place = {0};
+    cr_assert_eq(store_locate(n->store, &(locate_request){.feed = r->feed, .seq = r->seq}, &out),
+                 ERR_OK);
+    cr_assert(msg_list_next(&place_row_desc, &out.places, &place));
+    return place.id;
+}
+
+unsigned merge_node_hidden(merge_node *n, const ref_row *r)
+{
+    locate_reply out;
+    place_row place;
+    cr_assert_eq(store_locate(n->store, &(locate_request){.feed = r->feed, .seq = r->seq}, &out),
+                 ERR_OK);
+    if (!msg_list_next(&place_row_desc, &out.places, &place))
+        return UINT_MAX;
+    return place.flags & (ROW_HIDDEN | ROW_ERASED);
 }
 
 void merge_node_add(merge_node *n, member_no number, roster_role role)

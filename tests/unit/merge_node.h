@@ -34,6 +34,10 @@ err_t merge_node_try_emit(merge_node *n, const char *category, const char *strea
 /* Writes an event.erase in form/`stream` that names (feed, seq, id); *out, if not NULL, is its own reference. */
 err_t merge_node_erase(merge_node *n, const char *stream, feed_id feed, uint64_t seq,
                        const event_id *id, ref_row *out);
+/* The id of an event that is held. */
+event_id merge_node_id(merge_node *n, const ref_row *r);
+/* Its ROW_HIDDEN and ROW_ERASED; UINT_MAX when it is not held. */
+unsigned merge_node_hidden(merge_node *n, const ref_row *r);
 void merge_node_add(merge_node *n, member_no number, roster_role role);
 void merge_node_remove(merge_node *n, member_no number);
 err_t merge_node_readd(merge_node *n, member_no number);

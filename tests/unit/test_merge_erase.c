@@ -34,28 +34,6 @@ static void camp_release(camp *k)
     merge_node_release(&k->c);
 }
 
-static event_id id_of(merge_node *n, const ref_row *r)
-{
-    locate_reply out;
-    place_row place = {0};
-    cr_assert_eq(store_locate(n->store, &(locate_request){.feed = r->feed, .seq = r->seq}, &out),
-                 ERR_OK);
-    cr_assert(msg_list_next(&place_row_desc, &out.places, &place));
-    return place.id;
-}
-
-/* What an event is at a node beside counting; UINT_MAX when it is not held. */
-static unsigned state(merge_node *n, const ref_row *r)
-{
-    locate_reply out;
-    place_row place;
-    cr_assert_eq(store_locate(n->store, &(locate_request){.feed = r->feed, .seq = r->seq}, &out),
-                 ERR_OK);
-    if (!msg_list_next(&place_row_desc, &out.places, &place))
-        return UINT_MAX;
-    return place.flags & (ROW_HIDDEN | ROW_ERASED);
-}
-
 static ref_row write(merge_node *n, const char *stream)
 {
     return merge_node_emit(n, CLASS_ROUTINE, stream, "note.add", NULL, 0);
@@ -78,23 +56,26 @@ Test(merge_erase, an_author_hides_and_the_founder_hides_at_once)
     camp k;
     camp_init(&k);
     ref_row one = write(&k.b, "r"), two = write(&k.b, "r"), own = write(&k.a, "r");
-    event_id id1 = id_of(&k.b, &one), id2 = id_of(&k.b, &two), id3 = id_of(&k.a, &own);
+    event_id id1 = merge_node_id(&k.b, &one), id2 = merge_node_id(&k.b, &two),
+             id3 = merge_node_id(&k.a, &own);
     merge_node_pull(&k.a, &k.b);
     cr_assert_eq(erase(&k.b, "r", &one, &id1), ERR_OK);
-    cr_assert_eq(state(&k.b, &one), HIDDEN);
+    cr_assert_eq(merge_node_hidden(&k.b, &one), HIDDEN);
     cr_assert_eq(erase(&k.a, "r", &two, &id2), ERR_OK);
     cr_assert_eq(erase(&k.a, "r", &own, &id3), ERR_OK);
-    cr_assert_eq(state(&k.a, &two), GONE);
-    cr_assert_eq(state(&k.a, &own), GONE, "the founder's own are erased at once as well");
+    cr_assert_eq(merge_node_hidden(&k.a, &two), GONE);
+    cr_assert_eq(merge_node_hidden(&k.a, &own), GONE,
+                 "the founder's own are erased at once as well");
     merge_node_pull(&k.b, &k.a);
-    cr_assert_eq(state(&k.b, &two), GONE);
+    cr_assert_eq(merge_node_hidden(&k.b, &two), GONE);
     merge_node_pull(&k.a, &k.b);
-    cr_assert_eq(state(&k.a, &one), HIDDEN);
+    cr_assert_eq(merge_node_hidden(&k.a, &one), HIDDEN);
     cr_assert_eq(erase(&k.a, "r", &one, &id1), ERR_OK);
-    cr_assert_eq(state(&k.a, &one), GONE, "the founder does not wait for the author's month");
+    cr_assert_eq(merge_node_hidden(&k.a, &one), GONE,
+                 "the founder does not wait for the author's month");
     merge_node_pull(&k.c, &k.a);
     for (int i = 0; i < 2; i++) {
-        cr_assert(state(&k.c, &one) == GONE && state(&k.c, &two) == GONE);
+        cr_assert(merge_node_hidden(&k.c, &one) == GONE && merge_node_hidden(&k.c, &two) == GONE);
         cr_assert_eq(wanted(&k.c), 0);
         merge_node_restart(&k.c);
     }
@@ -109,7 +90,7 @@ Test(merge_erase, nobody_else_may_and_not_everything_can_be)
     ref_row by;
     camp_init(&k);
     ref_row one = write(&k.b, "r");
-    event_id id = id_of(&k.b, &one);
+    event_id id = merge_node_id(&k.b, &one);
     merge_node_pull(&k.c, &k.b);
     merge_node_pull(&k.a, &k.b);
     cr_assert_eq(erase(&k.c, "r", &one, &id), ERR_FORBIDDEN);
@@ -118,7 +99,7 @@ Test(merge_erase, nobody_else_may_and_not_everything_can_be)
     cr_assert_eq(merge_node_try_emit(&k.b, "form", "r", EVENT_KIND_ERASE), ERR_INVALID);
     cr_assert_eq(merge_node_try_emit(&k.b, "cairn", "form/x", EVENT_KIND_ERASE), ERR_FORBIDDEN);
     cr_assert_eq(merge_node_erase(&k.b, "r", one.feed, one.seq, &id, &by), ERR_OK);
-    event_id erasure = id_of(&k.b, &by);
+    event_id erasure = merge_node_id(&k.b, &by);
     cr_assert_eq(erase(&k.b, "r", &by, &erasure), ERR_FORBIDDEN);
     merge_node_pull(&k.a, &k.b);
     cr_assert_eq(erase(&k.a, "r", &by, &erasure), ERR_FORBIDDEN, "not even by the founder");
@@ -134,22 +115,22 @@ Test(merge_erase, an_erasure_waits_for_what_it_names)
         ingest_reply out;
         camp_init(&k);
         ref_row one = write(&k.b, "r");
-        event_id id = id_of(&k.b, &one), tip;
+        event_id id = merge_node_id(&k.b, &one), tip;
         merge_node_pull(&k.a, &k.b);
         buf_init(&coded, RUN_MAX_BYTES + SEAL_MAX_BYTES);
         merge_node_run(&k.b, one.feed, 0, &id, one.seq, &coded); /* of before the erasure */
         ref_row by;
         cr_assert_eq(merge_node_erase(&k.a, "r", one.feed, one.seq, &id, &by), ERR_OK);
-        tip = id_of(&k.a, &by);
+        tip = merge_node_id(&k.a, &by);
         buf own;
         buf_init(&own, RUN_MAX_BYTES + SEAL_MAX_BYTES);
         merge_node_run(&k.a, by.feed, 0, &tip, by.seq, &own);
         merge_node_ingest(&k.c, buf_view(&own), &out);
-        cr_assert_eq(state(&k.c, &one), UINT_MAX);
+        cr_assert_eq(merge_node_hidden(&k.c, &one), UINT_MAX);
         if (restart)
             merge_node_restart(&k.c);
         merge_node_ingest(&k.c, buf_view(&coded), &out);
-        cr_assert_eq(state(&k.c, &one), GONE);
+        cr_assert_eq(merge_node_hidden(&k.c, &one), GONE);
         buf_release(&coded);
         buf_release(&own);
         camp_release(&k);
@@ -190,14 +171,14 @@ Test(merge_erase, a_tail_that_is_missing_without_right_is_wanted_and_heals)
     camp_init(&k);
     write(&k.b, "r");
     ref_row one = write(&k.b, "r"), last = write(&k.b, "s");
-    event_id id = id_of(&k.b, &one), tip = id_of(&k.b, &last);
+    event_id id = merge_node_id(&k.b, &one), tip = merge_node_id(&k.b, &last);
     buf_init(&coded, RUN_MAX_BYTES + SEAL_MAX_BYTES);
     buf_init(&bare, RUN_MAX_BYTES + SEAL_MAX_BYTES);
     merge_node_run(&k.b, one.feed, 0, &tip, last.seq, &coded);
     strip(buf_view(&coded), 1, &bare);
     merge_node_ingest(&k.c, buf_view(&bare), &out);
     cr_assert(out.accepted == 3 && out.refused == 0);
-    cr_assert_eq(state(&k.c, &one), ROW_ERASED);
+    cr_assert_eq(merge_node_hidden(&k.c, &one), ROW_ERASED);
     for (int i = 0; i < 2; i++) {
         merge_core_frontier(k.c.core, &f);
         cr_assert_eq(f.wanted.n, 1);
@@ -209,9 +190,9 @@ Test(merge_erase, a_tail_that_is_missing_without_right_is_wanted_and_heals)
     cr_assert(out.accepted == 0 && wanted(&k.c) == 1);
     merge_node_ingest(&k.c, buf_view(&coded), &out);
     cr_assert(out.accepted == 1 && out.duplicates == 2);
-    cr_assert(state(&k.c, &one) == 0 && wanted(&k.c) == 0);
+    cr_assert(merge_node_hidden(&k.c, &one) == 0 && wanted(&k.c) == 0);
     merge_node_ingest(&k.c, buf_view(&bare), &out);
-    cr_assert_eq(state(&k.c, &one), 0, "what is here is not lost to a copy without it");
+    cr_assert_eq(merge_node_hidden(&k.c, &one), 0, "what is here is not lost to a copy without it");
     buf_release(&coded);
     buf_release(&bare);
     camp_release(&k);
@@ -225,7 +206,7 @@ Test(merge_erase, the_roster_and_erasures_never_come_without_their_tails)
     merge_node joiner;
     camp_init(&k);
     ref_row own = write(&k.a, "r");
-    event_id id = id_of(&k.a, &own);
+    event_id id = merge_node_id(&k.a, &own);
     buf_init(&coded, RUN_MAX_BYTES + SEAL_MAX_BYTES);
     buf_init(&bare, RUN_MAX_BYTES + SEAL_MAX_BYTES);
     merge_node_run(&k.a, own.feed, 0, &id, own.seq, &coded);
@@ -237,7 +218,7 @@ Test(merge_erase, the_roster_and_erasures_never_come_without_their_tails)
     buf_clear(&bare);
     ref_row by;
     cr_assert_eq(merge_node_erase(&k.a, "r", own.feed, own.seq, &id, &by), ERR_OK);
-    event_id tip = id_of(&k.a, &by);
+    event_id tip = merge_node_id(&k.a, &by);
     merge_node_run(&k.a, own.feed, own.seq, &tip, by.seq, &coded);
     strip(buf_view(&coded), 0, &bare);
     merge_node_pull(&joiner, &k.a);
@@ -273,25 +254,25 @@ Test(merge_erase, what_a_thief_erased_comes_back_with_the_removal)
     camp k;
     camp_init(&k);
     ref_row one = write(&k.b, "r"), two = write(&k.b, "r");
-    event_id id1 = id_of(&k.b, &one), id2 = id_of(&k.b, &two);
+    event_id id1 = merge_node_id(&k.b, &one), id2 = merge_node_id(&k.b, &two);
     merge_node_pull(&k.a, &k.b);
     cr_assert_eq(erase(&k.b, "r", &one, &id1), ERR_OK);
     cr_assert_eq(erase(&k.b, "r", &two, &id2), ERR_OK);
     merge_node_pull(&k.c, &k.b); /* c has never had the tails */
-    cr_assert(state(&k.c, &one) == GONE && wanted(&k.c) == 0);
+    cr_assert(merge_node_hidden(&k.c, &one) == GONE && wanted(&k.c) == 0);
     cr_assert_eq(erase(&k.a, "r", &two, &id2), ERR_OK);
     merge_node_remove(&k.a, 2);
     pull_feed(&k.c, &k.a, ROSTER_FOUNDER_FEED);
-    cr_assert_eq(state(&k.c, &one), ROW_ERASED);
-    cr_assert_eq(state(&k.c, &two), GONE, "the founder's erasure of it holds");
+    cr_assert_eq(merge_node_hidden(&k.c, &one), ROW_ERASED);
+    cr_assert_eq(merge_node_hidden(&k.c, &two), GONE, "the founder's erasure of it holds");
     cr_assert_eq(wanted(&k.c), 1);
     merge_node_restart(&k.c);
-    cr_assert(state(&k.c, &one) == ROW_ERASED && wanted(&k.c) == 1);
+    cr_assert(merge_node_hidden(&k.c, &one) == ROW_ERASED && wanted(&k.c) == 1);
     merge_node_pull(&k.b, &k.a);
-    cr_assert_eq(state(&k.b, &one), 0);
+    cr_assert_eq(merge_node_hidden(&k.b, &one), 0);
     merge_node_pull(&k.c, &k.a);
-    cr_assert(state(&k.c, &one) == 0 && wanted(&k.c) == 0);
+    cr_assert(merge_node_hidden(&k.c, &one) == 0 && wanted(&k.c) == 0);
     merge_node_pull(&k.a, &k.b); /* the erasures, late: they count nowhere */
-    cr_assert_eq(state(&k.a, &one), 0);
+    cr_assert_eq(merge_node_hidden(&k.a, &one), 0);
     camp_release(&k);
 }

@@ -1,6 +1,7 @@
 /* The heir's key at several nodes: a member takes over from a founder who is lost, and all nodes agree in any order. */
 #include "tests/unit/merge_node.h"
 
+#include "proto/row.h"
 #include "pure/chain.h"
 
 #include <criterion/criterion.h>
@@ -81,6 +82,30 @@ Test(merge_heir, a_member_takes_over)
     agree(&d, &c.a);
     agree(&d, &c.founder);
     merge_node_release(&d);
+    camp_release(&c);
+}
+
+/* As the founder of genesis could: at once, on the founder's own chain, several in one batch. */
+Test(merge_heir, the_successor_erases_what_others_wrote)
+{
+    camp c;
+    camp_init(&c);
+    ref_row by, first = merge_node_emit(&c.b, CLASS_ROUTINE, "r", "note.add", NULL, 0),
+                second = merge_node_emit(&c.b, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    meet(&c.a, &c.b);
+    event_id id1 = merge_node_id(&c.a, &first), id2 = merge_node_id(&c.a, &second);
+    cr_assert_eq(merge_node_erase(&c.a, "r", first.feed, first.seq, &id1, NULL), ERR_FORBIDDEN);
+    cr_assert_eq(merge_node_replace(&c.a, MERGE_NODE_HEIR, SUCCESSOR, NEXT_HEIR, ALL), ERR_OK);
+    cr_assert_eq(merge_node_erase(&c.a, "r", first.feed, first.seq, &id1, &by), ERR_OK);
+    cr_assert_eq(feed_member(by.feed), 1, "written by the founder");
+    cr_assert_eq(merge_node_erase(&c.a, "r", second.feed, second.seq, &id2, NULL), ERR_OK);
+    (void)merge_node_emit(&c.a, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    merge_node_restart(&c.a);
+    meet(&c.a, &c.b);
+    agree(&c.a, &c.b);
+    cr_assert(merge_node_hidden(&c.b, &first) == (ROW_HIDDEN | ROW_ERASED) &&
+              merge_node_hidden(&c.b, &second) == (ROW_HIDDEN | ROW_ERASED));
+    cr_assert_eq(merge_node_erase(&c.a, "r", second.feed, second.seq, &id2, NULL), ERR_OK);
     camp_release(&c);
 }
 
