@@ -89,7 +89,7 @@
 #define TAILS_MISSING_MAX 4096u  /* events without tail that are wanted at a time */
 
 /* ---- the log as one file, its rows in memory ---- */
-#define FILE_ROWS_MAX_BYTES    (256u << 20) /* some 700,000 events; a node with more has the disk for LMDB */
+#define FILE_ROWS_MAX_BYTES    (256u << 20) /* as much memory; a node with more has the disk for LMDB */
 #define FILE_COMMIT_MAX_BYTES  (64u << 20)  /* keys, and values, of one commit: a full group and its indexes */
 #define FILE_COMPACT_MIN_BYTES (4u << 20)   /* a smaller file is not worth it */
 

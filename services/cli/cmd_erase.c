@@ -66,7 +66,7 @@ static bool ask_self(erasing *e)
     if (node_ask_merge_status(&e->n, &(merge_status_request){0}, &me) != ERR_OK)
         return false;
     e->self = me.self;
-    e->founder = me.self == 1 && me.role == 0;
+    e->founder = me.founder;
     return true;
 }
 

@@ -194,13 +194,15 @@ err_t merge_may_write(const merge_core *c, buf *why)
     }
     if (roster_may(c->roster, c->identity.self, &k->public, ROSTER_MAY_WRITE, 0))
         return ERR_OK;
-    buf_add_str(why,
-                me->removed && c->identity.self == ROSTER_FOUNDER_NUMBER
-                    ? "the founder was replaced and this key with it: what it writes would count "
-                      "nowhere"
-                : me->removed
-                    ? "this node was removed from the dataset: what it writes would count nowhere"
-                    : "this node is a reader: it may not write");
+    buf_add_str(
+        why,
+        me->removed && c->identity.self == ROSTER_FOUNDER_NUMBER
+            ? "the founder was replaced and this key with it: what it writes would count "
+              "nowhere"
+        : me->removed ? "this node was removed from the dataset: what it writes would count nowhere"
+        : me->orphaned ? "whoever had added this node was removed or replaced: the founder adds it "
+                         "again (cairn member readd)"
+                       : "this node is a reader: it may not write");
     return ERR_FORBIDDEN;
 }
 

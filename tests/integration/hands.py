@@ -96,3 +96,25 @@ class Hand(Node):
 
     def create(self, form, *fields):
         return self.ok("-q", "create", form, *fields).split()[0]
+
+
+SECRET = "Quetzalcoatl"  # stands in nothing else
+
+
+def on_disk(node, text=SECRET):
+    """Files of the node that hold it."""
+    held = []
+    for folder, _, names in os.walk(node.home):
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
+                if text.encode() in open(path, "rb").read():
+                    held.append(path)
+            except FileNotFoundError:  # a file that SQLite or a rebuild has just removed
+                continue
+    return held
+
+
+def gone(*nodes):
+    for node in nodes:
+        wait_until(lambda: not on_disk(node), lambda: f"disk of {node.name} without it, but {on_disk(node)}")

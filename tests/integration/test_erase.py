@@ -1,38 +1,17 @@
 #!/usr/bin/env python3
 """Personal data leaves: hidden everywhere at once, off the disks after a month by the node's clock or at once by the
 founder, while chains, seals, bundles and whoever joins later stay whole."""
-import os
 import subprocess
 import time
 
 from camp import SOURCE, Camp, check, converged, main, wait_until
-from hands import Hand, shifted_clock
+from hands import SECRET, Hand, gone, on_disk, shifted_clock
 
-SECRET = "Quetzalcoatl"
 MONTH_S = 30 * 86400
-
-
-def on_disk(node, text=SECRET):
-    """Files of the node that hold it."""
-    held = []
-    for folder, _, names in os.walk(node.home):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                if text.encode() in open(path, "rb").read():
-                    held.append(path)
-            except FileNotFoundError:  # a file that SQLite or a rebuild has just removed
-                continue
-    return held
 
 
 def in_log(node):
     return any(path.endswith("data.mdb") for path in on_disk(node))
-
-
-def gone(*nodes):
-    for node in nodes:
-        wait_until(lambda: not on_disk(node), lambda: f"disk of {node.name} without it, but {on_disk(node)}")
 
 
 def hidden(record, *nodes):

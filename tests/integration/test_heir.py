@@ -8,7 +8,7 @@ import shutil
 import signal
 
 from camp import Camp, Failed, check, converged, main
-from hands import Hand
+from hands import SECRET, Hand, gone
 
 
 def found(camp):
@@ -71,8 +71,14 @@ def test_a_member_takes_over():
         record = fresh.create("tent", "beds=3")
         late.meet(team)
         converged([team, late, fresh])
+        spoilt = fresh.create("tent", "beds=4", f"who={SECRET}")
+        converged([team, fresh])
+        told = team.json("erase", spoilt, "who", "--why", "asked to")[0]
+        check(told["at_once"] and len(told["erased"]) == 1, lambda: f"the successor is not the founder: {told}")
+        converged([team, late, fresh])
+        gone(team, late, fresh)
         for node in (team, late, fresh):
-            check(names(node, "station") == [station] and names(node, "tent") == [record], f"{node.name} shows a thief's")
+            check(names(node, "station") == [station] and names(node, "tent") == sorted([record, spoilt]), f"{node.name} shows a thief's")
             check(node.values(station, "water") == [1], f"{node.name} shows {node.values(station, 'water')}")
             check(node.status()["forks"] == 0, f"{node.name} takes several keys for a fork")
             check(node.show(station)["writes"][0]["author"] == "base", "somebody else wrote what the founder wrote")
@@ -112,6 +118,7 @@ def test_less_is_kept_and_members_come_back():
         check(members(team)[3, "other"][:2] == ("field", "member") and team.status()["orphans"] == 0, lambda: str(members(team)))
         team.meet()
         other.meet(team)
+        converged([team, other])  # before, it has lost whoever added it, and may not write
         record = other.create("tent", "beds=1")
         converged([team, other])
         check(names(team, "tent") == [record], "what other writes does not count")

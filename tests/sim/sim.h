@@ -421,9 +421,9 @@ void sim_send_form(sim_world *w, int i, uint32_t slot);
 sim_paper *sim_heir_paper(sim_world *w);
 /* Somebody who has one uses it on some member's machine. */
 void sim_heir_act(sim_world *w);
-/* A node that takes itself for the founder, as far as any does but the first one: it may have been replaced unheard. */
+/* The lowest node that takes itself for a successor of the founder, replaced unheard or not; 0 if none does. */
 int sim_heir_founder(const sim_world *w);
-/* The one of them of whom nobody has heard that he was replaced. */
+/* One of them of whom nobody has heard that he was replaced; if there is none, as above. */
 int sim_heir_last(const sim_world *w);
 /* Node i is given the heirs' chains as they lie at the founder's node, on a stick: he who was shut out before he became
  * the founder is let in by nobody who has not heard of it. */
