@@ -11,7 +11,10 @@
     ROW(gossip, peer_add, GOSSIP_CLNT_MS)                                                          \
     ROW(gossip, invite, GOSSIP_CLNT_MS)                                                            \
     ROW(gossip, pending, GOSSIP_CLNT_MS + req->wait_ms)                                            \
-    ROW(gossip, confirm, GOSSIP_CLNT_MS)
+    ROW(gossip, confirm, GOSSIP_CLNT_MS)                                                           \
+    ROW(gossip, radio_next, GOSSIP_CLNT_MS + req->wait_ms)                                         \
+    ROW(gossip, radio_sent, GOSSIP_CLNT_MS)                                                        \
+    ROW(gossip, radio_heard, GOSSIP_CLNT_MS)
 GOSSIP_STUB(CLNT_STUB)
 
 #endif

@@ -19,7 +19,8 @@
     ROW(merge, founder_replace, MERGE_CLNT_WRITE_MS)                                               \
     ROW(merge, frontier, MERGE_CLNT_MS)                                                            \
     ROW(merge, refusals, MERGE_CLNT_MS)                                                            \
-    ROW(merge, merge_status, MERGE_CLNT_MS)
+    ROW(merge, merge_status, MERGE_CLNT_MS)                                                        \
+    ROW(merge, radio_keys, MERGE_CLNT_MS)
 MERGE_STUB(CLNT_STUB)
 
 #endif
