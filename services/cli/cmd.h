@@ -46,6 +46,9 @@ int cmd_radio_probe(const cmdline *c);
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)
  * ends the wait early. */
 bool cmd_wait_ready(node *n, uint32_t wait_ms, int (*gone)(void *ctx), void *ctx, buf *state);
+/* The row that a reading command has the view wait for: the newest of the log. 0, said on standard error, when the view
+ * cannot be written for now (disk full …): what it has is shown then. 0 also behind a dead store. */
+uint64_t cmd_view_head(node *n);
 /* Has gossip make its key if need be; the public half in hex. */
 bool cmd_make_transport_key(const node *n, char hex[65]);
 

@@ -196,10 +196,8 @@ static int export_canonical(exporting *x)
 
 static int run(exporting *x)
 {
-    store_hello_reply hello;
     const char *path = cmdline_get(x->line, "output"), *format = cmdline_get(x->line, "format");
-    if (node_try_store_hello(&x->n, 2000, &(store_hello_request){0}, &hello) == ERR_OK)
-        x->head = hello.head;
+    x->head = cmd_view_head(&x->n);
     if (!whole_file_create(&x->file, path != NULL ? path : "-", &x->why))
         return cannot_write(x);
     int status = strcmp(format, "canonical") == 0 ? export_canonical(x) : export_records(x, format);

@@ -16,16 +16,27 @@ typedef struct {
     uint64_t head;
 } view;
 
-static bool view_open(view *v, const cmdline *c)
+uint64_t cmd_view_head(node *n)
 {
     store_hello_reply hello;
+    views_reply views;
+    if (node_try_store_hello(n, 2000, &(store_hello_request){0}, &hello) != ERR_OK)
+        return 0;
+    views_request req = {.min_offset = hello.head};
+    err_t e = node_try_views(n, NODE_WAIT_MS, &req, &views);
+    if (e != ERR_FULL && e != ERR_READ_ONLY && e != ERR_IO)
+        return hello.head;
+    fprintf(stderr, "cairn: %.*s\n", (int)n->words.len, (const char *)n->words.p);
+    return 0;
+}
+
+static bool view_open(view *v, const cmdline *c)
+{
     *v = (view){.line = c, .as_json = cmdline_has(c, "json")};
     buf_init(&v->json, 8u << 20);
     if (!node_open(&v->n, cmdline_get(c, "home"), true))
         return false;
-    /* Wait for the view to show all that this node holds; a projection behind a dead store shows what it has. */
-    if (node_try_store_hello(&v->n, 2000, &(store_hello_request){0}, &hello) == ERR_OK)
-        v->head = hello.head;
+    v->head = cmd_view_head(&v->n);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "projection/view_sql.h"
 #include "shell/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +20,18 @@ static void defer(projection *p, const service_call *call, service_handler *hand
         service_fail(p->service, call, e, NULL);
 }
 
+/* A view that cannot be written does not wait for its disk: who asks may take what it has (min_offset 0). */
+static err_t stuck(const projection *p, char words[ERROR_TEXT_MAX_BYTES])
+{
+    err_t e = p->live != NULL && p->reader != NULL ? follow_stuck(p->live) : ERR_OK;
+    if (e != ERR_FULL && e != ERR_READ_ONLY && e != ERR_IO)
+        return ERR_OK;
+    snprintf(words, ERROR_TEXT_MAX_BYTES,
+             "the record view cannot be written (%s): it shows the log up to row %llu", err_text(e),
+             (unsigned long long)p->position.offset);
+    return e;
+}
+
 /* False when the request had to be put aside until the view is there and has this offset. */
 static bool may_answer(projection *p, const service_call *call, service_handler *handle,
                        const void *msg, uint64_t min_offset)
@@ -27,7 +40,12 @@ static bool may_answer(projection *p, const service_call *call, service_handler 
         service_count(p->service, COUNT_QUERIES, 1);
         return true;
     }
-    defer(p, call, handle, msg, min_offset, false);
+    char words[ERROR_TEXT_MAX_BYTES];
+    err_t e = stuck(p, words);
+    if (e != ERR_OK)
+        service_fail(p->service, call, e, "%s", words);
+    else
+        defer(p, call, handle, msg, min_offset, false);
     return false;
 }
 
@@ -296,6 +314,7 @@ static void tick(service *s, void *self)
     projection *p = self;
     mono_ms now = clock_mono();
     buf state;
+    char words[ERROR_TEXT_MAX_BYTES];
     if (p->live != NULL)
         follow_tick(p->live, now);
     if (p->next != NULL)
@@ -305,6 +324,9 @@ static void tick(service *s, void *self)
     buf_init(&state, ERROR_TEXT_MAX_BYTES);
     (void)projection_state(p, &state);
     buf_add_u8(&state, 0);
+    err_t e = stuck(p, words);
+    if (e != ERR_OK)
+        waiters_fail(&p->waiters, s, p->position.offset, e, words);
     waiters_expire(&p->waiters, s, now, state.err == ERR_OK ? (const char *)state.p : "");
     buf_release(&state);
 }

@@ -182,6 +182,7 @@ void follow_trouble(follow *f, err_t e)
     snprintf(f->trouble, sizeof f->trouble, "cannot write %.60s: %.80s",
              f->fresh ? "the new file" : "its file", err_text(e));
     log_warn("%s (%s)", f->trouble, view_db_error(f->db));
+    f->stuck = e;
     if (e == ERR_DAMAGED) {
         follow_end_for(f, FOLLOW_DAMAGED);
     } else if (f->fresh) {
@@ -442,6 +443,11 @@ uint64_t follow_head(const follow *f)
 bool follow_caught_up(const follow *f)
 {
     return f->phase == FOLLOW_LIVE && f->caught_up;
+}
+
+err_t follow_stuck(const follow *f)
+{
+    return f->stuck;
 }
 
 follow_counts follow_counted(const follow *f)

@@ -61,6 +61,8 @@ const view_db *follow_db(const follow *f);
 view_position follow_position(const follow *f); /* of the last commit; 0 while building */
 uint64_t follow_head(const follow *f);          /* newest offset heard of */
 bool follow_caught_up(const follow *f);
+/* Why the last commit failed (disk full …) when none has succeeded since, else ERR_OK. It is tried again all the time. */
+err_t follow_stuck(const follow *f);
 typedef struct {
     uint64_t rows, streams, reads; /* rows met, streams folded, streams that had to be read again */
 } follow_counts;

@@ -131,6 +131,7 @@ static void commit(follow *f)
         return;
     }
     f->at = b->to;
+    f->stuck = ERR_OK;
     f->remains = f->remains || b->hidden;
     clear(b);
     if (f->held.full) {

@@ -66,6 +66,7 @@ struct follow {
     follow_counts counts;
     mono_ms retry_at; /* 0: no trouble */
     char trouble[160];
+    err_t stuck; /* why nothing could be committed lately; ERR_OK: it could */
     uint64_t epoch, head;
     uint64_t looked_head; /* at the last look at a store that may be being filled */
     uint32_t looks;

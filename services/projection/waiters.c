@@ -80,6 +80,19 @@ void waiters_expire(waiters *w, service *s, mono_ms now, const char *state)
     }
 }
 
+void waiters_fail(waiters *w, service *s, uint64_t offset, err_t e, const char *words)
+{
+    for (size_t i = 0; i < w->n;) {
+        if (w->at[i].min_offset <= offset) {
+            i++;
+            continue;
+        }
+        waiter stuck = take(w, i);
+        service_fail(s, &stuck.call, e, "%s", words);
+        buf_release(&stuck.body);
+    }
+}
+
 void waiters_release(waiters *w)
 {
     for (size_t i = 0; i < w->n; i++)

@@ -28,6 +28,8 @@ err_t waiters_add(waiters *w, service *s, const service_call *call, service_hand
 void waiters_run(waiters *w, service *s, void *self, uint64_t offset, bool digest);
 /* Answers what has waited too long with TIMEOUT and these words. */
 void waiters_expire(waiters *w, service *s, mono_ms now, const char *state);
+/* Answers what waits for more than this offset with that error and these words: the view does not get there. */
+void waiters_fail(waiters *w, service *s, uint64_t offset, err_t e, const char *words);
 void waiters_release(waiters *w);
 
 #endif

@@ -48,8 +48,8 @@ class SmallDisk:
         (self.path / "ballast").unlink()
 
 
-def test_a_full_disk_refuses_writes_and_nothing_else():
-    with Camp() as camp:
+def a_full_disk_refuses_writes_and_nothing_else(storage):
+    with Camp(CAIRN_STORE_STORAGE=storage) as camp:
         home = camp.dir / "far"
         with SmallDisk(home) as disk:
             base = camp.found()
@@ -90,6 +90,14 @@ def test_a_full_disk_refuses_writes_and_nothing_else():
             far.ok("verify")
             for node in (peer, far, base):
                 node.down()
+
+
+def test_a_full_disk_refuses_writes_and_nothing_else():
+    a_full_disk_refuses_writes_and_nothing_else("lmdb")
+
+
+def test_a_full_disk_under_a_log_in_one_file():
+    a_full_disk_refuses_writes_and_nothing_else("file")
 
 
 def test_files_on_a_full_disk():
