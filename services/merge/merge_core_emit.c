@@ -247,6 +247,7 @@ static err_t emit_all(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
 {
     msg_list list = in->events;
     emit_row row;
+    bool successor = merge_core_needs_founder(c, in);
     while (msg_list_next(&emit_row_desc, &list, &row)) {
         unsigned slot = in->feed_class;
         if (is_reserved(&row)) {
@@ -256,6 +257,8 @@ static err_t emit_all(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
         }
         if (bytes_is(row.kind, EVENT_KIND_ERASE))
             TRY(merge_may_erase(c, &row, &slot, why));
+        if (successor && slot != MERGE_FOUNDER)
+            TRY(merge_may_write(c, why));
         err_t e = build(c, now, salt, slot, &row, b);
         if (e != ERR_OK) {
             buf_add_str(why, err_text(e));
@@ -298,7 +301,9 @@ static void ready_founder(merge_core *c, const merge_batch *b)
 err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_request *in,
                       merge_batch *b, size_t *first, buf *why)
 {
-    TRY(merge_may_write(c, why));
+    bool successor = merge_core_needs_founder(c, in);
+    if (!successor) /* of his events each is asked about, by the key that writes it */
+        TRY(merge_may_write(c, why));
     if (in->events.n == 0) {
         buf_add_str(why, "there is nothing to write");
         return ERR_INVALID;
@@ -306,7 +311,7 @@ err_t merge_core_emit(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
     if (b->n > 0 &&
         !batch_has_room(b, in->events.n, in->events.raw.len + 32 * (size_t)in->events.n))
         return ERR_BUSY;
-    if (merge_core_needs_founder(c, in))
+    if (successor)
         ready_founder(c, b);
     savepoint s = save(c, b);
     *first = b->n;

@@ -109,6 +109,30 @@ Test(merge_heir, the_successor_erases_what_others_wrote)
     camp_release(&c);
 }
 
+/* Adding and removing go by the founder's key alone, and so does erasing; what the member's key may not is as before. */
+Test(merge_heir, a_successor_who_was_a_reader_erases)
+{
+    camp c;
+    merge_node reader;
+    camp_init(&c);
+    merge_node_add(&c.founder, 4, ROSTER_ROLE_READER);
+    merge_node_init(&reader, 4, &c.founder);
+    meet(&reader, &c.founder);
+    ref_row by, one = merge_node_emit(&c.b, CLASS_ROUTINE, "r", "note.add", NULL, 0);
+    meet(&reader, &c.b);
+    event_id id = merge_node_id(&reader, &one);
+    cr_assert_eq(merge_node_erase(&reader, "r", one.feed, one.seq, &id, NULL), ERR_FORBIDDEN);
+    cr_assert_eq(merge_node_replace(&reader, MERGE_NODE_HEIR, SUCCESSOR, NEXT_HEIR, ALL), ERR_OK);
+    cr_assert_eq(merge_node_erase(&reader, "r", one.feed, one.seq, &id, &by), ERR_OK);
+    cr_assert_eq(feed_member(by.feed), 1, "written by the founder");
+    cr_assert_eq(merge_node_try_emit(&reader, "form", "r", "note.add"), ERR_FORBIDDEN);
+    meet(&reader, &c.b);
+    agree(&reader, &c.b);
+    cr_assert_eq(merge_node_hidden(&c.b, &one), ROW_HIDDEN | ROW_ERASED);
+    merge_node_release(&reader);
+    camp_release(&c);
+}
+
 Test(merge_heir, late_writes_count_nowhere_whoever_heard_what_first)
 {
     camp c;
