@@ -98,6 +98,20 @@
 #define RADIO_HEADER_BYTES    8u
 #define RADIO_TAG_BYTES       6u
 #define RADIO_PLAIN_MAX_BYTES (RADIO_FRAME_MAX_BYTES - RADIO_HEADER_BYTES - RADIO_TAG_BYTES)
+#define RADIO_PLAIN_MIN_BYTES 100u    /* a modem that takes less is of no use: a seal, a header and a few bytes */
+#define RADIO_ENTRIES_MAX     96u     /* feeds in one beacon or want: what a frame holds of the shortest */
+#define RADIO_PARTS_MAX       16u     /* frames of one run: 3.6 KB; what is larger waits for LAN or a stick */
+#define RADIO_BLOCK_EVENTS    128u    /* the codec's history begins at a block of so many: the one before the run's */
+#define RADIO_HISTORY_EVENTS_MAX 256u /* at most two such blocks, */
+#define RADIO_HISTORY_BYTES   131072u /* and so many bytes of bodies: what one frame may make a receiver read and model */
+#define RADIO_PRIME_BYTES     16384u  /* of another feed, before the history of one that is short */
+#define RADIO_STATES_MAX      5u      /* codec states kept; with the one that works 28 MB */
+#define RADIO_FEEDS_MAX       8192u   /* feeds heard of on the air, held or not */
+#define RADIO_PARKED_MAX      64u     /* runs heard that cannot be read yet */
+#define RADIO_HALVES_MAX      8u      /* runs of which some parts were heard */
+#define RADIO_STATIONS_MAX    256u    /* members whose wants are counted */
+#define RADIO_WANTS_HOUR      240u    /* entries of one member's wants that are answered in an hour … */
+#define RADIO_WANTS_AT_ONCE   64u     /* … and in one go */
 #define REPLAY_TAGS_MAX       262144u /* of control frames: ten radios with 20 an hour for seven weeks; 4 MiB */
 #define REPLAY_SOURCES_MAX    1024u   /* radios whose counters are remembered */
 #define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */

@@ -4,6 +4,7 @@
 #include "pure/bundle.h"
 #include "pure/codec.h"
 #include "pure/radio_frame.h"
+#include "pure/radio_say.h"
 #include "tests/golden/vectors.h"
 
 #include <criterion/criterion.h>
@@ -285,5 +286,43 @@ Test(vectors, of_radio_frames_hold)
     size_t i;
     json_array_foreach(json_object_get(all, "frames"), i, row) expect_frame(row);
     cr_assert(i > 20);
+    json_decref(all);
+}
+
+/* Read, and written again: the same bytes. */
+static err_t say_again(uint8_t kind, bytes plain, uint8_t *out, size_t *n)
+{
+    static radio_run r;
+    static radio_beacon b;
+    static radio_list wants;
+    radio_part p;
+    err_t e = ERR_BUG;
+    if (kind == RADIO_KIND_RUN && (e = radio_get_run(plain, &r)) == ERR_OK)
+        *n = radio_put_run(out, RADIO_PLAIN_MAX_BYTES, &r);
+    else if (kind == RADIO_KIND_PART && (e = radio_get_part(plain, &p)) == ERR_OK)
+        *n = radio_put_part(out, RADIO_PLAIN_MAX_BYTES, &p);
+    else if (kind == RADIO_KIND_BEACON && (e = radio_get_beacon(plain, &b)) == ERR_OK)
+        *n = radio_put_beacon(out, RADIO_PLAIN_MAX_BYTES, &b);
+    else if (kind == RADIO_KIND_WANT && (e = radio_get_want(plain, &wants)) == ERR_OK)
+        *n = radio_put_want(out, RADIO_PLAIN_MAX_BYTES, &wants);
+    return e;
+}
+
+Test(vectors, of_what_is_said_on_the_air_hold)
+{
+    json_t *all = load("says.json"), *row;
+    size_t i, n = 0;
+    uint8_t again[RADIO_PLAIN_MAX_BYTES];
+    json_array_foreach(json_object_get(all, "says"), i, row)
+    {
+        bytes plain = hex(row, "plain", 0);
+        err_t e = say_again((uint8_t)number(row, "kind"), plain, again, &n);
+        cr_expect_str_eq(err_name(e), text(row, "result"), "%s: %s", text(row, "name"),
+                         err_name(e));
+        if (e == ERR_OK)
+            cr_expect(bytes_eq(bytes_of(again, n), plain), "%s", text(row, "name"));
+        drop(plain);
+    }
+    cr_assert(i > 30);
     json_decref(all);
 }

@@ -12,7 +12,7 @@ typedef struct {
     const char *file;
     void (*make)(buf *out);
 } vectors_file;
-#define VECTORS_FILES 6u
+#define VECTORS_FILES 7u
 extern const vectors_file vectors_files[VECTORS_FILES];
 
 /* ---- the small dataset that all of them show ---- */
@@ -51,6 +51,7 @@ void vectors_runs(buf *out);
 void vectors_bundles(buf *out);
 void vectors_codec(buf *out);
 void vectors_frames(buf *out);
+void vectors_says(buf *out);
 
 /* ---- JSON, as little of it as the vectors need ---- */
 /* `"name": "hex"` with a comma before it unless something has just been opened. */

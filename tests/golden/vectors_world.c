@@ -15,7 +15,8 @@ static void must(err_t e)
 const vectors_file vectors_files[VECTORS_FILES] = {
     {"gate.json", vectors_gate},   {"events.json", vectors_events},
     {"runs.json", vectors_runs},   {"bundles.json", vectors_bundles},
-    {"codec.json", vectors_codec}, {"frames.json", vectors_frames}};
+    {"codec.json", vectors_codec}, {"frames.json", vectors_frames},
+    {"says.json", vectors_says}};
 
 static bytes keep(vectors_world *w, bytes in)
 {
