@@ -132,24 +132,43 @@ static err_t check_owner(const cairn_home *h, buf *why)
     return why->len == 0 ? ERR_OK : ERR_FORBIDDEN;
 }
 
-static err_t read_dataset(cairn_home *h, buf *why)
+err_t home_read_dataset(const char *path, dataset_id *out, buf *why)
 {
-    char path[HOME_PATH_MAX];
     buf text;
-    home_path(h, path, "dataset");
     buf_init(&text, 128);
     err_t e = home_read_file(path, &text);
     size_t n = text.len;
     while (n > 0 && (text.p[n - 1] == '\n' || text.p[n - 1] == ' '))
         n--;
-    if (e == ERR_OK)
-        h->has_dataset = hex_decode(h->dataset.b, sizeof h->dataset.b, (const char *)text.p, n);
-    if (e == ERR_OK && !h->has_dataset) {
+    if (e == ERR_OK && !hex_decode(out->b, sizeof out->b, (const char *)text.p, n)) {
         buf_addf(why, "%s does not hold a dataset id (64 hex digits): restore it from a backup",
                  path);
         e = ERR_INVALID;
+    } else if (e != ERR_OK && e != ERR_NOT_FOUND) {
+        buf_addf(why, "cannot read %s: %s", path, err_text(e));
     }
     buf_release(&text);
+    return e;
+}
+
+static bool run_is_given(void)
+{
+    const char *given = getenv("CAIRN_RUN");
+    return given != NULL && *given != '\0';
+}
+
+/* In the home, else where the processes of a camp of containers meet. */
+static err_t read_dataset(cairn_home *h, buf *why)
+{
+    char path[HOME_PATH_MAX];
+    snprintf(h->dataset_file, sizeof h->dataset_file, "dataset");
+    home_path(h, path, h->dataset_file);
+    err_t e = home_read_dataset(path, &h->dataset, why);
+    if (e == ERR_NOT_FOUND && run_is_given()) {
+        snprintf(path, sizeof path, "%s/dataset", getenv("CAIRN_RUN"));
+        e = home_read_dataset(path, &h->dataset, why);
+    }
+    h->has_dataset = e == ERR_OK;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
@@ -200,7 +219,7 @@ err_t home_open(cairn_home *h, const char *given, buf *why)
     TRY(choose_path(h, given, why));
     TRY(check_owner(h, why));
     TRY(read_dataset(h, why));
-    return h->has_dataset ? make_run_dir(h, why) : ERR_OK;
+    return h->has_dataset || run_is_given() ? make_run_dir(h, why) : ERR_OK;
 }
 
 void home_path(const cairn_home *h, char out[HOME_PATH_MAX], const char *below)

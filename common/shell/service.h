@@ -45,6 +45,9 @@ typedef struct {
     /* Runs instead of the loop when it returns true (say, --init): the exit code goes into *status.
      * May be NULL. Comes before the dataset is looked for. */
     bool (*before)(service *s, int *status);
+    /* In a camp of containers (shell/camp.h), while there is no dataset: called at the start and whenever something new
+     * lies in the run directory, until an id stands in RUN/dataset. May be NULL: then it only waits. */
+    err_t (*enrol)(service *s, buf *why);
     /* Opens what it owns; *self goes to every other hook. On failure the process exits with the
      * words in `why`. */
     err_t (*start)(service *s, void **self, buf *why);

@@ -54,6 +54,14 @@ struct service {
 int service_parse(service *s, int argc, char **argv);
 /* Home, config, log. -1 to go on. */
 int service_load(service *s);
+/* Says why the process ends; returns `status`. */
+int service_complain(const service *s, int status, const buf *why);
+/* Once. SIGTERM, SIGINT and SIGHUP come through signal_fd from then on. */
+err_t service_open_signals(service *s) CAIRN_CHECK;
+/* Once. ERR_LOCKED: another copy runs. */
+err_t service_take_lock(service *s, buf *why) CAIRN_CHECK;
+/* camp.c: waits until the camp has a dataset, and makes it this service's. -1 to go on. */
+int service_enrol(service *s, buf *why);
 /* Signals, lock, directories, sockets, privileges. -1 to go on. */
 int service_open(service *s);
 /* Calls that still wait end with ERR_STOPPING, so it comes before stop() frees what their callbacks

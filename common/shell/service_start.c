@@ -79,7 +79,7 @@ int service_parse(service *s, int argc, char **argv)
     return options_parse(program, rows, COMMON + n, argc, argv, take_option, s);
 }
 
-static int complain(const service *s, int status, const buf *why)
+int service_complain(const service *s, int status, const buf *why)
 {
     fprintf(stderr, "cairn-%s: %.*s\n", s->def->name, (int)why->len, (const char *)why->p);
     return status;
@@ -102,22 +102,24 @@ static int load_with(service *s, buf *why)
     char path[HOME_PATH_MAX];
     if (crypto_start() != ERR_OK) {
         buf_add_str(why, "libsodium cannot start: no randomness on this machine");
-        return complain(s, EX_UNAVAILABLE, why);
+        return service_complain(s, EX_UNAVAILABLE, why);
     }
     if (home_open(&s->home, s->given_home, why) != ERR_OK)
-        return complain(s, EX_NOPERM, why);
+        return service_complain(s, EX_NOPERM, why);
     home_path(&s->home, path, "cairn.conf");
     s->config = config_load(s->given_config != NULL ? s->given_config : path, why);
     if (s->config == NULL)
-        return complain(s, EX_CONFIG, why);
+        return service_complain(s, EX_CONFIG, why);
     start_log(s);
     int status = EX_SOFTWARE;
     if (s->def->before != NULL && s->def->before(s, &status))
         return status;
+    if (config_bool(s->config, "camp", "containers"))
+        return service_enrol(s, why);
     if (!s->home.has_dataset) {
         buf_addf(why, "there is no dataset in %s: run `cairn init` or `cairn join` first",
                  s->home.path);
-        return complain(s, EX_CONFIG, why);
+        return service_complain(s, EX_CONFIG, why);
     }
     return -1;
 }
@@ -133,9 +135,11 @@ int service_load(service *s)
 
 /* A second copy would steal the ipc path from a live one (libzmq unlinks it), so the lock comes
  * first. */
-static err_t take_lock(service *s, buf *why)
+err_t service_take_lock(service *s, buf *why)
 {
     char path[HOME_PATH_MAX + 16];
+    if (s->lock_fd >= 0)
+        return ERR_OK;
     snprintf(path, sizeof path, "%s/lock", service_dir(s));
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) {
@@ -162,9 +166,11 @@ static void drop_privileges(const service *s)
 #endif
 }
 
-static err_t open_signals(service *s)
+err_t service_open_signals(service *s)
 {
     sigset_t set;
+    if (s->signal_fd >= 0)
+        return ERR_OK;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -191,26 +197,26 @@ static err_t bind_one(service *s, void **socket, int type, const char *kind, buf
 static int open_with(service *s, buf *why)
 {
     drop_privileges(s);
-    if (open_signals(s) != ERR_OK) {
+    if (service_open_signals(s) != ERR_OK) {
         buf_add_str(why, "cannot watch for signals");
-        return complain(s, EX_OSERR, why);
+        return service_complain(s, EX_OSERR, why);
     }
     err_t e = home_make_dir(service_dir(s));
     if (e != ERR_OK) {
         buf_addf(why, "cannot make %s: %s", service_dir(s), err_text(e));
-        return complain(s, EX_CANTCREAT, why);
+        return service_complain(s, EX_CANTCREAT, why);
     }
-    e = take_lock(s, why);
+    e = service_take_lock(s, why);
     if (e != ERR_OK)
-        return complain(s, e == ERR_LOCKED ? EX_TEMPFAIL : EX_NOPERM, why);
+        return service_complain(s, e == ERR_LOCKED ? EX_TEMPFAIL : EX_NOPERM, why);
     if (bus_init(&s->bus, &s->home.dataset) != ERR_OK ||
         bind_one(s, &s->router, ZMQ_ROUTER, "sock", why) != ERR_OK ||
         bind_one(s, &s->publisher, ZMQ_PUB, "pub", why) != ERR_OK)
-        return complain(s, EX_UNAVAILABLE, why);
+        return service_complain(s, EX_UNAVAILABLE, why);
     bus_outbox_init(&s->outbox, &s->bus, s->router);
     e = s->def->start(s, &s->self, why);
     if (e != ERR_OK)
-        return complain(s, err_is_transient(e) ? EX_TEMPFAIL : EX_UNAVAILABLE, why);
+        return service_complain(s, err_is_transient(e) ? EX_TEMPFAIL : EX_UNAVAILABLE, why);
     return -1;
 }
 

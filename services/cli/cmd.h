@@ -14,6 +14,7 @@ int cmd_join(const cmdline *c);
 int cmd_member_ls(const cmdline *c);
 int cmd_member_remove(const cmdline *c);
 int cmd_member_readd(const cmdline *c);
+int cmd_heir_take(const cmdline *c);
 int cmd_heir_check(const cmdline *c);
 int cmd_heir_use(const cmdline *c);
 int cmd_create(const cmdline *c);
@@ -41,6 +42,7 @@ int cmd_config_example(const cmdline *c);
 int cmd_demo(const cmdline *c);
 int cmd_bench(const cmdline *c);
 int cmd_radio_probe(const cmdline *c);
+int cmd_health(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)

@@ -1,4 +1,4 @@
-/* heir check, heir use: the key on paper that init printed, when the founder's machine is lost. The key is read from the
+/* heir take, heir check, heir use: the key on paper that init printed, when the founder's machine is lost. The key is read from the
  * terminal, a file or a pipe, never from the command line, and goes to merge only where it is to sign. */
 #include "cli/cmd.h"
 #include "cli/out.h"
@@ -155,6 +155,41 @@ int cmd_heir_check(const cmdline *c)
             status = reply.standing != ROSTER_HEIR_STANDS;
         }
     }
+    node_close(&n);
+    return status;
+}
+
+/* ---- heir take ---- */
+
+/* It goes from the node only when it has been printed. */
+static int take(node *n)
+{
+    heir_take_reply reply;
+    uint8_t seed[MEMBER_SEED_BYTES];
+    char text[PAPER_TEXT_BYTES];
+    if (node_ask_heir_take(n, &(heir_take_request){0}, &reply) != ERR_OK)
+        return 1;
+    if (reply.seed.len != sizeof seed)
+        return node_fail("merge sent no key: is it of this version?");
+    memcpy(seed, reply.seed.p, sizeof seed);
+    paper_write(text, seed);
+    crypto_wipe(seed, sizeof seed);
+    fputs("Heir key, shown only now. Write it on paper and keep it away from this machine: cairn "
+          "heir check tells\nwhether it was written down right.\n\n    ",
+          stderr);
+    bool printed = printf("%s\n", text) > 0 && fflush(stdout) == 0;
+    crypto_wipe(text, sizeof text);
+    if (!printed)
+        return node_fail("it could not be printed: it stays where it is");
+    return node_ask_heir_take(n, &(heir_take_request){.forget = true}, &reply) == ERR_OK ? 0 : 1;
+}
+
+int cmd_heir_take(const cmdline *c)
+{
+    node n;
+    if (!node_open(&n, cmdline_get(c, "home"), true))
+        return 1;
+    int status = is_up(&n) ? take(&n) : 1;
     node_close(&n);
     return status;
 }

@@ -1,10 +1,13 @@
 /* cairn join: enrols this machine with the inviting node. The keys are made and used by the processes that own them;
  * what crosses the network is sealed under the token's secret. */
+#include "cli/camp_join.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/run_program.h"
 #include "gossip/join_core.h"
 #include "gossip/lobby_clnt.h"
 #include "shell/clock.h"
+#include "shell/config.h"
 
 #include <sodium/crypto_scalarmult.h>
 #include <stdio.h>
@@ -17,6 +20,7 @@
 
 typedef struct {
     node n;
+    bool camp; /* the processes have volumes of their own */
     token token;
     bus bus;
     char transport_hex[65], key_hex[65], proof_hex[129];
@@ -39,7 +43,7 @@ static bool merge_hex(const char *const *args, char *out, size_t digits)
     return ok;
 }
 
-static bool make_keys(joining *j, const char *name)
+static bool make_keys_here(joining *j)
 {
     char dataset[2 * EVENT_ID_BYTES + 1];
     hex_encode(dataset, j->token.dataset.b, EVENT_ID_BYTES);
@@ -48,7 +52,14 @@ static bool make_keys(joining *j, const char *name)
     const char *key_args[] = {"cairn-merge", "--home", j->n.home.path, "--init-key", NULL};
     const char *sign_args[] = {"cairn-merge", "--home",      j->n.home.path,   "--sign-join",
                                dataset,       "--transport", j->transport_hex, NULL};
-    if (!merge_hex(key_args, j->key_hex, 64) || !merge_hex(sign_args, j->proof_hex, 128))
+    return merge_hex(key_args, j->key_hex, 64) && merge_hex(sign_args, j->proof_hex, 128);
+}
+
+static bool make_keys(joining *j, const char *name)
+{
+    if (!(j->camp
+              ? camp_join_keys(&j->n, &j->token.dataset, j->transport_hex, j->key_hex, j->proof_hex)
+              : make_keys_here(j)))
         return false;
     j->ask.node = bytes_str(name);
     return hex_decode(j->ask.key.b, 32, j->key_hex, 64) &&
@@ -114,7 +125,7 @@ static err_t ask_one(joining *j, const char *address, buf *why)
         e = lobby_call_join(c, &req, &reply, why);
         if (e == ERR_OK)
             e = open_answer(j, &reply);
-        if (e != ERR_BUSY || clock_mono().ms > until.ms)
+        if (e != ERR_BUSY || clock_mono().ms > until.ms || interrupted)
             break;
         if (!said)
             fprintf(stderr, "Waiting to be let in. Both screens show the code %s.\n", j->code);
@@ -154,14 +165,20 @@ static void member_address(const char *lobby, char out[ADDRESS_MAX_BYTES + 1])
              lobby, port > 0 ? port - 1 : 0);
 }
 
+static err_t encode_intros(joining *j, buf *out)
+{
+    char address[ADDRESS_MAX_BYTES + 1];
+    member_address(j->via, address);
+    return join_intros_encode(j->answer.intros, j->token.inviter, bytes_str(address), out);
+}
+
 static bool write_intros(joining *j)
 {
-    char path[HOME_PATH_MAX], address[ADDRESS_MAX_BYTES + 1];
+    char path[HOME_PATH_MAX];
     buf file;
-    member_address(j->via, address);
     home_path(&j->n.home, path, "gossip/intros");
     buf_init(&file, 65536);
-    err_t e = join_intros_encode(j->answer.intros, j->token.inviter, bytes_str(address), &file);
+    err_t e = encode_intros(j, &file);
     if (e == ERR_OK)
         e = home_write_file(path, buf_view(&file));
     buf_release(&file);
@@ -171,13 +188,13 @@ static bool write_intros(joining *j)
 }
 
 /* Intros first: the dataset file, which makes the home a node, comes last. */
-static int settle(joining *j)
+static bool settle_here(joining *j)
 {
     char number[8], name[NAME_MAX_BYTES + 1], dataset[2 * EVENT_ID_BYTES + 1];
     char *genesis = malloc(2 * j->answer.genesis.len + 1);
     buf out;
     if (genesis == NULL)
-        return node_fail("out of memory");
+        return node_fail("out of memory") == 0;
     hex_encode(genesis, j->answer.genesis.p, j->answer.genesis.len);
     hex_encode(dataset, j->token.dataset.b, EVENT_ID_BYTES);
     snprintf(number, sizeof number, "%u", j->answer.number);
@@ -189,28 +206,58 @@ static int settle(joining *j)
     int status = write_intros(j) ? run_program(args, &out) : 1;
     buf_release(&out);
     free(genesis);
-    if (status != 0)
+    return status == 0;
+}
+
+static bool settle_in_camp(joining *j)
+{
+    buf intros;
+    buf_init(&intros, 65536);
+    bool ok = encode_intros(j, &intros) == ERR_OK &&
+              camp_join_settle(&j->n, (member_no)j->answer.number, j->answer.name,
+                               j->answer.genesis, buf_view(&intros));
+    buf_release(&intros);
+    return ok;
+}
+
+static int settle(joining *j)
+{
+    if (!(j->camp ? settle_in_camp(j) : settle_here(j)))
         return 1;
-    fprintf(
-        stderr,
-        "Joined \"%.*s\" as member %s, %s. Confirm code: %s (the inviting screen shows the same).\n"
-        "Next: cairn up --detach\n",
-        (int)j->answer.title.len, (const char *)j->answer.title.p, number, name, j->code);
+    fprintf(stderr,
+            "Joined \"%.*s\" as member %u, %.*s. Confirm code: %s (the inviting screen shows the "
+            "same).\n%s",
+            (int)j->answer.title.len, (const char *)j->answer.title.p, j->answer.number,
+            (int)j->answer.name.len, (const char *)j->answer.name.p, j->code,
+            j->camp ? "" : "Next: cairn up --detach\n");
     return 0;
 }
 
-static int join(joining *j, const cmdline *c)
+/* The token: the argument, else what the configuration says. NULL: there is none to use. */
+static const char *token_of(const cmdline *c, const config *conf)
+{
+    const char *given = cmdline_arg(c, 0);
+    if (given == NULL)
+        given = config_str(conf, "camp", "join");
+    return *given != '\0' ? given : NULL;
+}
+
+static int join(joining *j, const cmdline *c, const config *conf)
 {
     char why_text[ERROR_TEXT_MAX_BYTES] = "", host[NAME_MAX_BYTES + 1] = "node";
-    const char *name = cmdline_get(c, "name");
+    const char *name = cmdline_get(c, "name"), *text = token_of(c, conf);
     buf why;
-    if (token_decode(bytes_str(cmdline_arg(c, 0)), &j->token, why_text) != ERR_OK)
+    if (text == NULL)
+        return cmdline_usage(c, "join needs a token: cairn invite prints one");
+    if (token_decode(bytes_str(text), &j->token, why_text) != ERR_OK)
         return node_fail("%s", why_text);
     if (clock_wall().ms >= CLOCK_BUILD_MS &&
         token_check(&j->token, clock_wall().ms, why_text) != ERR_OK)
         return node_fail("%s", why_text);
     (void)gethostname(host, sizeof host - 1);
-    if (!make_keys(j, name != NULL ? name : host) || !seal_request_of(j))
+    if (name == NULL)
+        name = j->camp ? config_str(conf, "camp", "node") : host;
+    if (!make_keys(j, name) || !seal_request_of(j))
         return node_fail("cannot make this machine's keys in %s", j->n.home.path);
     if (bus_init(&j->bus, &j->token.dataset) != ERR_OK)
         return node_fail("out of memory");
@@ -224,6 +271,32 @@ static int join(joining *j, const cmdline *c)
     return status;
 }
 
+static int join_with(joining *j, const cmdline *c)
+{
+    char path[HOME_PATH_MAX];
+    home_path(&j->n.home, path, "cairn.conf");
+    buf_clear(&j->n.words);
+    config *conf = config_load(path, &j->n.words);
+    if (conf == NULL)
+        return node_fail("%.*s", (int)j->n.words.len, (const char *)j->n.words.p);
+    int status;
+    j->camp = config_bool(conf, "camp", "containers");
+    if (cmdline_has(c, "if-asked") && token_of(c, conf) == NULL)
+        status = 0;
+    else if (j->n.home.has_dataset && cmdline_has(c, "if-asked"))
+        status = 0;
+    else if (j->n.home.has_dataset)
+        status = node_fail("this home belongs to a dataset already (%s): choose another --home",
+                           j->n.home.path);
+    else if (!j->camp && home_make_dir(j->n.home.path) != ERR_OK)
+        status =
+            node_fail("cannot make %s: is its parent yours, and is there space?", j->n.home.path);
+    else
+        status = join(j, c, conf);
+    config_free(conf);
+    return status;
+}
+
 int cmd_join(const cmdline *c)
 {
     joining *j = calloc(1, sizeof *j);
@@ -233,13 +306,8 @@ int cmd_join(const cmdline *c)
     buf_init(&j->request, 65536);
     buf_init(&j->room, 65536);
     if (node_open(&j->n, cmdline_get(c, "home"), false)) {
-        if (j->n.home.has_dataset)
-            node_fail("this home belongs to a dataset already (%s): choose another --home",
-                      j->n.home.path);
-        else if (home_make_dir(j->n.home.path) != ERR_OK)
-            node_fail("cannot make %s: is its parent yours, and is there space?", j->n.home.path);
-        else
-            status = join(j, c);
+        interrupt_catch();
+        status = join_with(j, c);
     }
     node_close(&j->n);
     buf_release(&j->request);

@@ -221,6 +221,7 @@ static void print_json(state *s)
     out_u64(&s->json, "incarnation", s->merge ? s->status.incarnation : 0);
     out_bool(&s->json, "removed", s->merge && s->status.removed);
     out_bool(&s->json, "founder", s->merge && s->status.founder);
+    out_bool(&s->json, "heir_waits", s->merge && s->status.heir_waits);
     out_u64(&s->json, "orphans", s->merge ? s->status.orphans : 0);
     out_bool(&s->json, "clock_unsure", s->merge && s->status.clock_unsure);
     out_u64(&s->json, "forks", s->merge ? s->status.forks.n : 0);
@@ -250,6 +251,10 @@ static void print_node(state *s)
     printf("\n");
     if (s->merge && s->status.removed)
         printf("! this node was removed from the dataset: what it writes counts nowhere\n");
+    if (s->merge && s->status.heir_waits)
+        printf(
+            "The heir key of this dataset is still on this machine: cairn heir take shows it once, "
+            "for paper, and removes it.\n");
     if (s->merge && s->status.orphans > 0)
         printf("! %u member%s lost whoever had added %s: cairn member readd --all%s\n",
                s->status.orphans, s->status.orphans > 1 ? "s" : "",

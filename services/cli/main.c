@@ -61,7 +61,16 @@ static const cmdline_option heir_use_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option health_options[] = {
+    {"live", 0, OPT_PLAIN, NULL, NULL, "does it answer? (also while it waits for something)", 0, 0,
+     false},
+    {"ready", 0, OPT_PLAIN, NULL, NULL, "can it do its whole work now? (the default)", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_option join_options[] = {
+    {"if-asked", 0, OPT_PLAIN, NULL, NULL,
+     "for start scripts: do nothing without a token, or where there is a dataset", 0, 0, false},
     {"name", 0, OPT_NAME, "NODE", NULL, "what this machine calls itself (default: its host name)",
      0, NAME_MAX_BYTES, false},
     END_OF_OPTIONS,
@@ -219,7 +228,7 @@ static const cmdline_row rows[] = {
      .run = cmd_invite},
     {.name = "join",
      .group = "Members",
-     .args = "TOKEN",
+     .args = "[TOKEN]",
      .doc = "enrol this machine with the inviting node",
      .options = join_options,
      .run = cmd_join},
@@ -239,6 +248,13 @@ static const cmdline_row rows[] = {
          "added it later than what is kept. It comes back with its number, key, name and role.",
      .options = readd_options,
      .run = cmd_member_readd},
+    {.name = "heir take",
+     .group = "Members",
+     .doc = "show the heir key of a camp that was founded in containers, and remove it",
+     .about = "Where the dataset was founded by itself, at the first start of the containers, "
+              "nobody saw the heir key. It waits in merge's volume until it has been printed "
+              "here once.",
+     .run = cmd_heir_take},
     {.name = "heir check",
      .group = "Members",
      .args = "[FILE]",
@@ -378,6 +394,14 @@ static const cmdline_row rows[] = {
      .doc = "look for what is wrong with this machine and node, and what mends it",
      .about = "Each line is OK, WARN or FAIL. The exit code is 1 when any is FAIL.",
      .run = cmd_doctor},
+    {.name = "health",
+     .group = "Care",
+     .args = "SERVICE",
+     .doc = "ask one process how it is; for health checks",
+     .options = health_options,
+     .about = "SERVICE is store, merge, gossip or projection. Exit code 0 for yes, 1 for no, with "
+              "the reason in one line.",
+     .run = cmd_health},
     {.name = "radio probe",
      .group = "Care",
      .args = "DEVICE",

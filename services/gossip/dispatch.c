@@ -491,6 +491,7 @@ const service_def gossip_def = {
     .n_counters = COUNTERS,
     .keeps_secrets = true,
     .before = gossip_before,
+    .enrol = gossip_enrol,
     .start = gossip_start,
     .turn = gossip_turn,
     .tick = gossip_tick_all,

@@ -174,6 +174,9 @@ extern const service_def gossip_def;
 /* Answers pending_request calls that now have something to tell, or have waited long enough. */
 void joins_tell(gossip_shell *g, mono_ms now);
 
+/* ---- camp_enrol.c ---- */
+err_t gossip_enrol(service *s, buf *why);
+
 /* ---- neighbours.c ---- */
 bool neighbours_open(gossip_shell *g);
 /* Carries out what the core wants done. */

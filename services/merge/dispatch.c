@@ -244,6 +244,7 @@ static void on_status(service *s, void *self, const service_call *call, const vo
     fork_row forks[1024];
     (void)msg;
     merge_core_status(m->core, clock_wall(), &reply);
+    reply.heir_waits = merge_heir_waits(s);
     reply.forks = MSG_LIST_OF(forks, merge_core_forks(m->core, forks, 1024));
     service_reply(s, call, &reply);
 }
@@ -257,6 +258,7 @@ static const service_route merge_routes[] = {
     {&member_readd_request_desc, on_wait_turn},
     {&heir_request_desc, merge_on_heir},
     {&founder_replace_request_desc, on_wait_turn},
+    {&heir_take_request_desc, merge_on_heir_take},
     {&frontier_request_desc, on_frontier},
     {&refusals_request_desc, on_refusals},
     {&merge_status_request_desc, on_status},
@@ -284,6 +286,14 @@ static void load(merge_service *m, const store_hello_reply *hello)
     if (e != ERR_OK) {
         trouble(m, "cannot read the store");
         return;
+    }
+    if (merge_store_was_lost(m->s, hello)) {
+        e = merge_core_new_incarnation(m->core, (uint16_t)random_u64());
+        if (e != ERR_OK) {
+            trouble(m, "cannot begin a new incarnation");
+            return;
+        }
+        log_warn("the store's volume was lost: this node writes to new feeds from now on");
     }
     if (hello->copied && !m->ready)
         log_warn("the database was restored or copied: this node writes to new feeds from now on");
@@ -417,6 +427,7 @@ const service_def merge_def = {
     .n_counters = sizeof counters / sizeof counters[0],
     .keeps_secrets = true,
     .before = merge_before,
+    .enrol = merge_enrol,
     .start = merge_start,
     .turn = merge_turn,
     .tick = merge_tick,

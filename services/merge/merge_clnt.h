@@ -17,6 +17,7 @@
     ROW(merge, member_readd, MERGE_CLNT_MS)                                                        \
     ROW(merge, heir, MERGE_CLNT_MS)                                                                \
     ROW(merge, founder_replace, MERGE_CLNT_WRITE_MS)                                               \
+    ROW(merge, heir_take, MERGE_CLNT_MS)                                                           \
     ROW(merge, frontier, MERGE_CLNT_MS)                                                            \
     ROW(merge, refusals, MERGE_CLNT_MS)                                                            \
     ROW(merge, merge_status, MERGE_CLNT_MS)                                                        \

@@ -202,13 +202,13 @@ static err_t write_identity(const cairn_home *home, member_no number, const char
     return e;
 }
 
-/* HOME/dataset comes last: it is what makes the home a node. */
+/* The id comes last: it is what makes the home a node. */
 static err_t write_dataset(const cairn_home *home, const dataset_id *dataset, buf *why)
 {
     char hex[2 * EVENT_ID_BYTES + 2];
     hex_encode(hex, dataset->b, sizeof dataset->b);
     hex[2 * EVENT_ID_BYTES] = '\n';
-    return write_below(home, "dataset", bytes_of(hex, 2 * EVENT_ID_BYTES + 1), why);
+    return write_below(home, home->dataset_file, bytes_of(hex, 2 * EVENT_ID_BYTES + 1), why);
 }
 
 static err_t genesis_body(const crypto_signer *signer, const char *title, const char *name,
@@ -275,7 +275,7 @@ static err_t found(const cairn_home *home, const char *title, const char *name,
 
 err_t merge_identity_found(const cairn_home *home, const char *title, const char *name,
                            const transport_key *transport, dataset_id *dataset,
-                           uint8_t heir_seed[MEMBER_SEED_BYTES], buf *why)
+                           const uint8_t heir_seed[MEMBER_SEED_BYTES], buf *why)
 {
     crypto_signer heir;
     buf body, encoded;
@@ -284,7 +284,6 @@ err_t merge_identity_found(const cairn_home *home, const char *title, const char
                  home->path);
         return ERR_EXISTS;
     }
-    random_fill(heir_seed, MEMBER_SEED_BYTES);
     crypto_signer_from_seed(&heir, heir_seed);
     buf_init(&body, EVENT_MAX_BYTES);
     buf_init(&encoded, RUN_MAX_BYTES);

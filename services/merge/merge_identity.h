@@ -18,11 +18,11 @@ err_t merge_identity_make_key(const cairn_home *home, member_key *key, buf *why)
  * until a founder.replace names it. */
 err_t merge_identity_make_founder(const cairn_home *home, const crypto_signer *in_force,
                                   crypto_signer *out, buf *why) CAIRN_CHECK;
-/* Founds a dataset: key, heir, genesis, identity, HOME/dataset. The heir's seed is given back once and kept nowhere.
- * ERR_EXISTS when there is a dataset already. */
+/* Founds a dataset: key, genesis, identity and, last, the home's file with its id. The heir's seed is the caller's, made
+ * at random; it is kept nowhere here. ERR_EXISTS when there is a dataset already. */
 err_t merge_identity_found(const cairn_home *home, const char *title, const char *name,
                            const transport_key *transport, dataset_id *dataset,
-                           uint8_t heir_seed[MEMBER_SEED_BYTES], buf *why) CAIRN_CHECK;
+                           const uint8_t heir_seed[MEMBER_SEED_BYTES], buf *why) CAIRN_CHECK;
 /* Keeps what a join brought: number, name, genesis run; checks that genesis makes that dataset. */
 err_t merge_identity_join(const cairn_home *home, const dataset_id *dataset, member_no number,
                           const char *name, bytes genesis_run, buf *why) CAIRN_CHECK;

@@ -2,6 +2,7 @@
 #include "merge/merge_service.h"
 
 #include "pure/crypto.h"
+#include "shell/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static err_t init_dataset(service *s, buf *why)
     uint8_t heir[MEMBER_SEED_BYTES];
     const char *name = service_opt(s, "name", 0);
     TRY(opt_hex(s, "transport", transport.b, sizeof transport.b, why));
+    random_fill(heir, sizeof heir);
     err_t e = merge_identity_found(service_home(s), service_opt(s, "init-dataset", 0),
                                    name != NULL ? name : "base", &transport, &dataset, heir, why);
     if (e == ERR_OK) {

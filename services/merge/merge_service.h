@@ -107,6 +107,14 @@ void merge_change_members(merge_service *m, const service_call *call, const void
 void merge_on_heir(service *s, void *self, const service_call *call, const void *msg);
 void merge_replace_founder(merge_service *m, const service_call *call, const void *msg);
 
+/* merge_camp.c */
+err_t merge_enrol(service *s, buf *why);
+bool merge_heir_waits(const service *s);
+/* This key has written into a database before, and the store's is a new and empty one at its first incarnation: its
+ * volume was lost. Remembers that there was one. Only in containers: else the store remembers it itself. */
+bool merge_store_was_lost(const service *s, const store_hello_reply *hello);
+void merge_on_heir_take(service *s, void *self, const service_call *call, const void *msg);
+
 /* dispatch.c */
 bool merge_not_ready(merge_service *m, const service_call *call); /* then it has answered */
 void merge_fail(merge_service *m, const service_call *call, err_t e, const buf *why);

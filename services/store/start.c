@@ -37,11 +37,12 @@ static uint16_t random_incarnation(void)
 }
 
 /* A database lost together with its directory must not begin at incarnation 0 again: a mark beside the
- * directory remembers that there was one. */
+ * directory remembers that there was one. In containers nothing lies beside it, and merge remembers (merge_camp.c). */
 static err_t open_core(store_service *g, store_kv *kv, const store_disk_info *info, buf *machine)
 {
     char mark[HOME_PATH_MAX];
-    home_path(service_home(g->service), mark, "store.born");
+    bool camp = config_bool(service_config(g->service), "camp", "containers");
+    home_path(service_home(g->service), mark, camp ? "store/born" : "store.born");
     bool before = access(mark, F_OK) == 0;
     store_opening how = {
         .inode = info->inode,
