@@ -1,5 +1,5 @@
-/* heir take, heir check, heir use: the key on paper that init printed, when the founder's machine is lost. The key is read from the
- * terminal, a file or a pipe, never from the command line, and goes to merge only where it is to sign. */
+/* heir take, heir check, heir use: the key on paper that init printed, when the founder's machine is lost. The key is
+ * read from the terminal, a file or a pipe, never from the command line, and goes to merge only where it is to sign. */
 #include "cli/cmd.h"
 #include "cli/out.h"
 #include "pure/crypto.h"

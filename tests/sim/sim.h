@@ -425,6 +425,8 @@ void sim_heir_act(sim_world *w);
 int sim_heir_founder(const sim_world *w);
 /* One of them of whom nobody has heard that he was replaced; if there is none, as above. */
 int sim_heir_last(const sim_world *w);
+/* A successor's key held at `n` might write some of these: nothing else may be under way then, as in the service. */
+bool sim_heir_writes(const sim_node *n, const sim_form *forms, uint32_t count);
 /* Node i is given the heirs' chains as they lie at the founder's node, on a stick: he who was shut out before he became
  * the founder is let in by nobody who has not heard of it. */
 void sim_heir_stick(sim_world *w, int founder, int i);

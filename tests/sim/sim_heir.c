@@ -141,3 +141,11 @@ void sim_heir_act(sim_world *w)
     if (sim_merge_replace(w, i, p, &successor, &next->key))
         note(w, i, p);
 }
+
+bool sim_heir_writes(const sim_node *n, const sim_form *forms, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++)
+        if (strcmp(forms[k].kind, EVENT_KIND_ERASE) == 0)
+            return merge_core_founder(n->merge) != NULL;
+    return false;
+}

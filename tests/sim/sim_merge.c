@@ -206,15 +206,6 @@ static bool launch(sim_world *w, int i, sim_flight *f)
 
 /* ---- local events ---- */
 
-/* The founder's hand needs what the service gives it: nothing else under way. */
-static bool must_be_alone(const sim_node *n, const sim_form *forms, uint32_t count)
-{
-    for (uint32_t k = 0; k < count; k++)
-        if (strcmp(forms[k].kind, EVENT_KIND_ERASE) == 0)
-            return merge_core_founder(n->merge) != NULL;
-    return false;
-}
-
 static err_t emit_form(sim_world *w, sim_node *n, const sim_form *form, merge_batch *b)
 {
     ref_row refs[SIM_ROW_REFS];
@@ -249,7 +240,7 @@ static err_t emit_form(sim_world *w, sim_node *n, const sim_form *form, merge_ba
 bool sim_merge_emit(sim_world *w, int i, const sim_form *forms, uint32_t count)
 {
     sim_node *n = &w->node[i];
-    if (!may_fly(n) || (n->n_flights > 0 && must_be_alone(n, forms, count)))
+    if (!may_fly(n) || (n->n_flights > 0 && sim_heir_writes(n, forms, count)))
         return false;
     sim_flight *f = next_flight(w, n, JOB_EMIT);
     for (uint32_t k = 0; k < count && k < 4; k++) {
