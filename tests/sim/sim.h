@@ -381,8 +381,12 @@ void sim_node_release(sim_node *n);
 void sim_node_load(sim_world *w, int i);
 bool sim_node_ready(const sim_node *n);
 
-/* sim_merge.c */
+/* sim_merge_io.c */
 merge_io sim_merge_io(sim_node *n);
+/* Ends what store_begin began: a commit, or an abort that hands `e` on. */
+err_t sim_in_group(sim_node *n, err_t e);
+
+/* sim_merge.c */
 void sim_merge_genesis(sim_world *w, int i);
 bool sim_merge_emit(sim_world *w, int i, const sim_form *forms, uint32_t n);
 bool sim_merge_ingest(sim_world *w, int i, bytes run, member_no peer, uint32_t tag);
