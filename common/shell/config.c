@@ -1,5 +1,7 @@
 #include "shell/config.h"
 
+#include "shell/home.h"
+
 #include <assert.h>
 #include <confuse.h>
 #include <ctype.h>
@@ -14,6 +16,8 @@ const config_row config_rows[] = {
 #undef CONFIG
 };
 const size_t config_rows_count = sizeof config_rows / sizeof config_rows[0];
+
+#define SECRET_FILE_MAX_BYTES 65536u
 
 #define ROWS (sizeof config_rows / sizeof config_rows[0])
 
@@ -136,6 +140,31 @@ static err_t read_file(config *c, const char *path, buf *why)
     return e;
 }
 
+/* NAME_FILE instead of NAME, for what must not stand in the environment: the file's content, without the line's end. */
+static err_t read_named_file(config *c, size_t row, const char *name, buf *why)
+{
+    char variable[80];
+    snprintf(variable, sizeof variable, "%s_FILE", name);
+    const char *path = getenv(variable);
+    if (path == NULL || *path == '\0')
+        return ERR_OK;
+    buf text;
+    buf_init(&text, SECRET_FILE_MAX_BYTES);
+    err_t e = home_read_file(path, &text);
+    if (e != ERR_OK)
+        buf_addf(why, "%s: cannot read %s: %s", variable, path, err_text(e));
+    while (text.len > 0 && (text.p[text.len - 1] == '\n' || text.p[text.len - 1] == '\r'))
+        text.len--;
+    if (e == ERR_OK && text.len > 0 && memchr(text.p, 0, text.len) != NULL) {
+        buf_addf(why, "%s: %s is no text", variable, path);
+        e = ERR_INVALID;
+    }
+    if (e == ERR_OK)
+        e = buf_add_u8(&text, 0) ? set_row(c, row, (const char *)text.p, variable, why) : text.err;
+    buf_release(&text);
+    return e;
+}
+
 static err_t read_environment(config *c, buf *why)
 {
     for (size_t i = 0; i < ROWS; i++) {
@@ -144,8 +173,7 @@ static err_t read_environment(config *c, buf *why)
         for (char *p = name; *p != '\0'; p++)
             *p = (char)toupper((unsigned char)*p);
         const char *text = getenv(name);
-        if (text != NULL)
-            TRY(set_row(c, i, text, name, why));
+        TRY(text != NULL ? set_row(c, i, text, name, why) : read_named_file(c, i, name, why));
     }
     return ERR_OK;
 }

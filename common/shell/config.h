@@ -1,4 +1,5 @@
-/* Options of the services: config.def. Precedence: command line > environment > file > default. */
+/* Options of the services: config.def. Precedence: command line > environment > file > default. In the environment
+ * CAIRN_<SECTION>_<NAME> holds the value, or CAIRN_<SECTION>_<NAME>_FILE names a file that does, for secrets. */
 #ifndef CAIRN_CONFIG_H
 #define CAIRN_CONFIG_H
 
@@ -30,7 +31,7 @@ err_t config_set(config *c, const char *section, const char *name, const char *v
 long config_int(const config *c, const char *section, const char *name);
 bool config_bool(const config *c, const char *section, const char *name);
 const char *config_str(const config *c, const char *section, const char *name);
-/* Where the value comes from: "default", "file", "CAIRN_…", "command line". Borrowed. */
+/* Where the value comes from: "default", "file", "CAIRN_…", "CAIRN_…_FILE", "command line". Borrowed. */
 const char *config_origin(const config *c, size_t row);
 const char *config_value_text(const config *c, size_t row);
 /* Appends an example file made from the rows. */

@@ -77,6 +77,11 @@ expect "a right file" 0 'is right' node conf config check
 expect "where a value comes from" 0 'retry_max_ms = "500"  # .*cairn.conf' node conf config show --origin
 CAIRN_LOG_LEVEL=debug expect "an option from the environment" 0 'log.level = "debug"  # CAIRN_LOG_LEVEL' \
     node conf config show --origin
+printf '%s\n' 700 >"$work/secret"
+expect "a value from a file that the environment names" 0 'retry_max_ms = "700"  # CAIRN_GOSSIP_RETRY_MAX_MS_FILE' \
+    env CAIRN_GOSSIP_RETRY_MAX_MS_FILE="$work/secret" "$CAIRN_BIN/cairn" --home "$work/conf" config show --origin
+expect "that file must be there" 1 'CAIRN_CAMP_JOIN_FILE: cannot read .*/nothing' \
+    env CAIRN_CAMP_JOIN_FILE="$work/nothing" "$CAIRN_BIN/cairn" --home "$work/conf" config check
 printf 'gossip {\n  listen = "0.0.0.0:1"\n  lissten = "x"\n}\n' >"$work/conf/cairn.conf"
 expect "an unknown option with its line" 1 "cairn.conf:3: .*lissten" node conf config check
 expect "doctor fails on it" 1 "FAIL +config .*cairn.conf:3" node conf doctor
