@@ -114,6 +114,9 @@
 #define RADIO_WANTS_AT_ONCE   64u     /* … and in one go */
 #define REPLAY_TAGS_MAX       262144u /* of control frames: ten radios with 20 an hour for seven weeks; 4 MiB */
 #define REPLAY_SOURCES_MAX    1024u   /* radios whose counters are remembered */
+#define RADIO_OVERLAP_MS      (24ull * 3600 * 1000) /* a new radio key waits so long: it may travel by radio under the old one */
+#define RADIO_LOG_ROWS        512u /* newest things that happened on the air, in memory */
+#define RADIO_HEARD_MAX       64u  /* frames between two looks at a modem */
 #define LEDGER_FILE_MAX_BYTES (4u << 20) /* airtime records; then they are written anew */
 #define LEDGER_WALL_ERROR_MS  60000u  /* a clock on the wall that is vouched for is no further off than this */
 

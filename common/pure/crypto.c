@@ -12,6 +12,7 @@ _Static_assert(CRYPTO_MAC_BYTES == crypto_aead_xchacha20poly1305_ietf_ABYTES, "P
 _Static_assert(CRYPTO_KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "XChaCha20");
 _Static_assert(CRYPTO_NONCE_BYTES == crypto_stream_xchacha20_NONCEBYTES, "XChaCha20");
 _Static_assert(CRYPTO_KEY_BYTES == crypto_stream_xchacha20_KEYBYTES, "XChaCha20");
+_Static_assert(CRYPTO_BOX_BYTES == crypto_box_SEALBYTES + CRYPTO_KEY_BYTES, "crypto_box_seal");
 
 err_t crypto_start(void)
 {
@@ -139,6 +140,38 @@ void crypto_cipher(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
                    const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes in)
 {
     (void)crypto_stream_xchacha20_xor(out, in.p, in.len, nonce, key);
+}
+
+/* What crypto_box_seal does, with a key pair from the given seed instead of its own randomness. */
+err_t crypto_key_box(uint8_t out[CRYPTO_BOX_BYTES], const member_key *to,
+                     const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t seed[CRYPTO_KEY_BYTES])
+{
+    uint8_t theirs[crypto_box_PUBLICKEYBYTES], once[crypto_box_SECRETKEYBYTES];
+    uint8_t nonce[crypto_box_NONCEBYTES];
+    crypto_generichash_state h;
+    if (crypto_sign_ed25519_pk_to_curve25519(theirs, to->b) != 0)
+        return ERR_INVALID;
+    (void)crypto_box_seed_keypair(out, once, seed);
+    (void)crypto_generichash_init(&h, NULL, 0, sizeof nonce);
+    (void)crypto_generichash_update(&h, out, crypto_box_PUBLICKEYBYTES);
+    (void)crypto_generichash_update(&h, theirs, sizeof theirs);
+    (void)crypto_generichash_final(&h, nonce, sizeof nonce);
+    int rc = crypto_box_easy(out + crypto_box_PUBLICKEYBYTES, key, CRYPTO_KEY_BYTES, nonce, theirs,
+                             once);
+    crypto_wipe(once, sizeof once);
+    return rc == 0 ? ERR_OK : ERR_INVALID;
+}
+
+err_t crypto_key_unbox(uint8_t key[CRYPTO_KEY_BYTES], const uint8_t box[CRYPTO_BOX_BYTES],
+                       const crypto_signer *mine)
+{
+    uint8_t public[crypto_box_PUBLICKEYBYTES], secret[crypto_box_SECRETKEYBYTES];
+    if (crypto_sign_ed25519_pk_to_curve25519(public, mine->public.b) != 0 ||
+        crypto_sign_ed25519_sk_to_curve25519(secret, mine->secret) != 0)
+        return ERR_BAD_SEAL;
+    int rc = crypto_box_seal_open(key, box, CRYPTO_BOX_BYTES, public, secret);
+    crypto_wipe(secret, sizeof secret);
+    return rc == 0 ? ERR_OK : ERR_BAD_SEAL;
 }
 
 bool crypto_equal(const void *a, const void *b, size_t n)

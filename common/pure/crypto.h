@@ -10,6 +10,7 @@
 #define CRYPTO_KEY_BYTES    32u
 #define CRYPTO_NONCE_BYTES  24u
 #define CRYPTO_MAC_BYTES    16u
+#define CRYPTO_BOX_BYTES    (CRYPTO_KEY_BYTES + CRYPTO_KEY_BYTES + CRYPTO_MAC_BYTES)
 #define CRYPTO_STORED_BYTES (MEMBER_SEED_BYTES + CHECKSUM_BYTES)
 
 /* Call once per process before READY, chroot and seccomp; may block on a fresh boot without
@@ -65,6 +66,15 @@ err_t crypto_open(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
 /* Encrypts and decrypts; says nothing about who wrote it. `out` holds in.len and may be in.p. */
 void crypto_cipher(uint8_t *out, const uint8_t key[CRYPTO_KEY_BYTES],
                    const uint8_t nonce[CRYPTO_NONCE_BYTES], bytes in);
+
+/* ---- a key for one member's eyes: libsodium's crypto_box_seal ---- */
+/* To the member's Ed25519 key, as an X25519 one. `seed` is random, used for this box only. ERR_INVALID: it is no key. */
+err_t crypto_key_box(uint8_t out[CRYPTO_BOX_BYTES], const member_key *to,
+                     const uint8_t key[CRYPTO_KEY_BYTES],
+                     const uint8_t seed[CRYPTO_KEY_BYTES]) CAIRN_CHECK;
+/* ERR_BAD_SEAL: it is for somebody else, or changed. */
+err_t crypto_key_unbox(uint8_t key[CRYPTO_KEY_BYTES], const uint8_t box[CRYPTO_BOX_BYTES],
+                       const crypto_signer *mine) CAIRN_CHECK;
 
 /* Constant time. */
 bool crypto_equal(const void *a, const void *b, size_t n);

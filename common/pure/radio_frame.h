@@ -5,8 +5,7 @@
  * A synthetic IV, after RFC 5297 with other primitives: the tag is a keyed hash of header and plaintext, and the nonce
  * of the cipher is header and tag. So there is no state whose loss would use a nonce for two plaintexts: a copied
  * card, a restored directory and two bridges of one member are safe, and what is sent twice is the same frame. Whoever
- * lacks the key can neither read nor make a frame (one try in 2^48 passes); what he repeats is up to the replay filter.
- * The bridge's process, which sends and hears them, is the next step: until then only tests and vectors call this. */
+ * lacks the key can neither read nor make a frame (one try in 2^48 passes); what he repeats is up to the replay filter. */
 #ifndef CAIRN_RADIO_FRAME_H
 #define CAIRN_RADIO_FRAME_H
 

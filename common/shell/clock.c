@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/timex.h>
 #include <time.h>
 
 static uint64_t now_us(clockid_t id)
@@ -29,6 +30,31 @@ mono_ms clock_mono(void)
 uint64_t clock_mono_us(void)
 {
     return now_us(CLOCK_MONOTONIC);
+}
+
+mono_ms clock_boot(void)
+{
+    return (mono_ms){now_ms(CLOCK_BOOTTIME)};
+}
+
+uint64_t clock_boot_id(void)
+{
+    uint8_t hash[8];
+    char text[64] = "";
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    bool known = f != NULL && fgets(text, sizeof text, f) != NULL;
+    if (f != NULL)
+        (void)fclose(f);
+    (void)crypto_generichash(hash, sizeof hash, (const uint8_t *)text, sizeof text, NULL, 0);
+    return known ? get_u64be(hash) : 0;
+}
+
+bool clock_synced(uint64_t error_ms)
+{
+    struct timex t = {.modes = 0};
+    int state = adjtimex(&t);
+    return state >= 0 && state != TIME_ERROR && (t.status & STA_UNSYNC) == 0 && t.maxerror >= 0 &&
+           (uint64_t)t.maxerror / 1000 <= error_ms;
 }
 
 void random_fill(void *out, size_t len)

@@ -8,6 +8,10 @@
 wall_ms clock_wall(void); /* CLOCK_REALTIME; may step */
 mono_ms clock_mono(void); /* CLOCK_MONOTONIC */
 uint64_t clock_mono_us(void);
+mono_ms clock_boot(void);     /* CLOCK_BOOTTIME: goes on while the machine sleeps */
+uint64_t clock_boot_id(void); /* names this boot; 0: not known */
+/* Is the wall clock disciplined by a time service (NTP, GPS), and within `error_ms` by its own estimate? */
+bool clock_synced(uint64_t error_ms);
 void random_fill(void *out, size_t len);
 uint64_t random_u64(void);
 

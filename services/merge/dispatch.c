@@ -189,6 +189,8 @@ void merge_run_exclusive(merge_service *m, const service_call *call, const void 
                          ((const ingest_request *)msg)->peer);
     else if (call->desc == &founder_replace_request_desc)
         merge_replace_founder(m, call, msg);
+    else if (call->desc == &radio_key_request_desc)
+        merge_give_radio_key(m, call, msg);
     else
         merge_change_members(m, call, msg);
 }
@@ -259,6 +261,8 @@ static const service_route merge_routes[] = {
     {&heir_request_desc, merge_on_heir},
     {&founder_replace_request_desc, on_wait_turn},
     {&heir_take_request_desc, merge_on_heir_take},
+    {&radio_key_request_desc, on_wait_turn},
+    {&radio_keys_request_desc, merge_on_radio_keys},
     {&frontier_request_desc, on_frontier},
     {&refusals_request_desc, on_refusals},
     {&merge_status_request_desc, on_status},
@@ -345,6 +349,8 @@ static void on_hello(void *ctx, err_t e, const char *text, const void *reply)
         load(m, hello);
     else
         trouble(m, "");
+    if (m->ready && !m->reload && m->n_flights == 0 && m->open == NULL && !merge_must_wait(m))
+        merge_share_radio_key(m);
 }
 
 static void merge_tick(service *s, void *self)

@@ -21,7 +21,8 @@
     ROW(merge, frontier, MERGE_CLNT_MS)                                                            \
     ROW(merge, refusals, MERGE_CLNT_MS)                                                            \
     ROW(merge, merge_status, MERGE_CLNT_MS)                                                        \
-    ROW(merge, radio_keys, MERGE_CLNT_MS)
+    ROW(merge, radio_keys, MERGE_CLNT_MS)                                                          \
+    ROW(merge, radio_key, MERGE_CLNT_ADD_MS)
 MERGE_STUB(CLNT_STUB)
 
 #endif

@@ -132,6 +132,24 @@ bool merge_core_is_founder(const merge_core *c);
 /* Takes a copy of the key of a successor to be; it is in force once a founder.replace names it. */
 void merge_core_hold_founder(merge_core *c, const crypto_signer *key);
 
+/* ---- the radio key (pure/radio_key.h) ---- */
+#define MERGE_RADIO_KEYS 4u /* of the newest epochs */
+typedef struct {
+    uint8_t epoch;
+    uint8_t
+        key[CRYPTO_KEY_BYTES]; /* of two under one epoch the lower one, which all choose alike */
+    uint64_t since_ms;         /* Unix ms by its founder's clock: when the epoch was begun */
+} merge_radio_key;
+/* What this node can read of them, the newest last. */
+err_t merge_core_radio_keys(merge_core *c, merge_radio_key out[MERGE_RADIO_KEYS],
+                            size_t *n) CAIRN_CHECK;
+/* Adds radio.key to an empty batch: of a new epoch, with a box for each member of now, if there is none yet or it is to
+ * `rotate`; else of the present one for those who have none. `random` is used once. *epoch is the present one in any
+ * case, *boxes how many were made. ERR_EXISTS: nobody lacks one; ERR_FORBIDDEN (not the founder), ERR_NOT_FOUND (the
+ * present key is not for this node: rotate), ERR_TOO_LARGE (all 256 epochs are used). */
+err_t merge_core_radio_give(merge_core *c, wall_ms now, bool rotate, const uint8_t random[64],
+                            merge_batch *b, uint8_t *epoch, uint16_t *boxes, buf *why) CAIRN_CHECK;
+
 /* ---- remote runs ---- */
 /* Judges a run and adds what is new in it to an empty batch. Returns ERR_OK when *out says it all (also refusals);
  * other errors come from merge_io. A run whose predecessor is missing is kept (bounded) and judged again when it

@@ -1,6 +1,8 @@
 /* Local events: stamp, name, refer, chain, seal. */
 #include "merge/merge_core_state.h"
 
+#include "pure/radio_key.h"
+
 #include "pure/chain.h"
 
 #include <stdio.h>
@@ -208,7 +210,8 @@ err_t merge_may_write(const merge_core *c, buf *why)
 
 static bool is_reserved(const emit_row *row)
 {
-    return bytes_is(row->category, ROSTER_CATEGORY) && bytes_is(row->stream, ROSTER_STREAM);
+    return bytes_is(row->category, ROSTER_CATEGORY) &&
+           (bytes_is(row->stream, ROSTER_STREAM) || bytes_is(row->stream, RADIO_KEY_STREAM));
 }
 
 /* What a failed request must not leave behind. The clock may stay advanced. */
@@ -251,8 +254,8 @@ static err_t emit_all(merge_core *c, wall_ms now, uint32_t salt, const emit_requ
     while (msg_list_next(&emit_row_desc, &list, &row)) {
         unsigned slot = in->feed_class;
         if (is_reserved(&row)) {
-            buf_add_str(
-                why, "the stream cairn/members is written by cairn invite and cairn member only");
+            buf_addf(why, "the stream cairn/%.*s is written by cairn invite, member and radio only",
+                     (int)row.stream.len, (const char *)row.stream.p);
             return ERR_FORBIDDEN;
         }
         if (bytes_is(row.kind, EVENT_KIND_ERASE))
@@ -339,13 +342,13 @@ err_t merge_core_close(merge_core *c, merge_batch *b, append_request *out)
     return ERR_OK;
 }
 
-/* ---- the roster's own events ---- */
+/* ---- Cairn's own events ---- */
 
-static err_t emit_roster(merge_core *c, wall_ms now, unsigned slot, const char *kind, bytes payload,
-                         merge_batch *b)
+err_t merge_write_own(merge_core *c, wall_ms now, unsigned slot, const char *stream,
+                      const char *kind, bytes payload, merge_batch *b)
 {
     emit_row row = {.category = bytes_str(ROSTER_CATEGORY),
-                    .stream = bytes_str(ROSTER_STREAM),
+                    .stream = bytes_str(stream),
                     .kind = bytes_str(kind),
                     .payload = payload};
     savepoint s = save(c, b);
@@ -362,7 +365,7 @@ err_t merge_write_roster(merge_core *c, wall_ms now, unsigned slot, const char *
     buf_init(&payload, EVENT_MAX_BYTES);
     err_t e = roster_event_write(ev, &payload);
     if (e == ERR_OK)
-        e = emit_roster(c, now, slot, kind, buf_view(&payload), b);
+        e = merge_write_own(c, now, slot, ROSTER_STREAM, kind, buf_view(&payload), b);
     buf_release(&payload);
     return e;
 }

@@ -163,6 +163,9 @@ void merge_slot_reset(merge_core *c, unsigned slot);
 const member_key *merge_local_author(const merge_core *c, feed_id feed);
 /* Loaded, enrolled and neither reader nor removed; else words. */
 err_t merge_may_write(const merge_core *c, buf *why) CAIRN_CHECK;
+/* An event of Cairn's own category. */
+err_t merge_write_own(merge_core *c, wall_ms now, unsigned slot, const char *stream,
+                      const char *kind, bytes payload, merge_batch *b) CAIRN_CHECK;
 err_t merge_write_roster(merge_core *c, wall_ms now, unsigned slot, const char *kind,
                          const roster_event *ev, merge_batch *b) CAIRN_CHECK;
 

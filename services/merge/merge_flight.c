@@ -126,6 +126,9 @@ static void answer(merge_service *m, const flight *f, const waiter *w, const app
     case WAIT_REPLACE:
         service_reply(m->s, &w->call, &(founder_replace_reply){0});
         break;
+    case WAIT_RADIO:
+        service_reply(m->s, &w->call, &(radio_key_reply){.epoch = w->epoch, .boxes = w->number});
+        break;
     case WAIT_NOBODY:
         break;
     }
@@ -262,6 +265,18 @@ void merge_launch_for(merge_service *m, flight *f, const service_call *call, wai
     if (w != NULL) {
         w->kind = kind;
         w->number = number;
+    }
+    (void)!launch(m, f);
+}
+
+void merge_launch_radio(merge_service *m, flight *f, const service_call *call, uint8_t epoch,
+                        uint16_t boxes)
+{
+    waiter *w = add_waiter(f, call);
+    if (w != NULL && call != NULL) {
+        w->kind = WAIT_RADIO;
+        w->number = boxes;
+        w->epoch = epoch;
     }
     (void)!launch(m, f);
 }

@@ -16,7 +16,15 @@ enum {
     COUNT_FAILED
 };
 
-typedef enum { WAIT_EMIT, WAIT_INGEST, WAIT_ADD, WAIT_OK, WAIT_REPLACE, WAIT_NOBODY } wait_kind;
+typedef enum {
+    WAIT_EMIT,
+    WAIT_INGEST,
+    WAIT_ADD,
+    WAIT_OK,
+    WAIT_REPLACE,
+    WAIT_RADIO,
+    WAIT_NOBODY
+} wait_kind;
 
 /* Who waits for a batch, and what to tell it. */
 typedef struct waiter {
@@ -25,7 +33,8 @@ typedef struct waiter {
     wait_kind kind;
     size_t first, count;  /* rows of an emit */
     ingest_reply ingest;  /* text is a literal */
-    member_no number;     /* of an add */
+    member_no number;     /* of an add; boxes of a radio key */
+    uint8_t epoch;        /* of a radio key */
     struct idem_op *idem; /* owned: more calls with the same key */
 } waiter;
 
@@ -70,7 +79,8 @@ typedef struct merge_service {
     clnt *direct; /* for the core's reads */
     bool ready, asking, reload, mend, barrier;
     uint16_t store_state;
-    uint64_t writer; /* tells the store this process from those before it */
+    uint64_t radio_shared; /* version of the roster whose members all have the radio key */
+    uint64_t writer;       /* tells the store this process from those before it */
     char trouble[ERROR_TEXT_MAX_BYTES];
     flight *open, *flights, *spare;
     size_t n_flights;
@@ -100,6 +110,10 @@ void merge_flight_recycle(merge_service *m, flight *f);
 void merge_launch_for(merge_service *m, flight *f, const service_call *call, wait_kind kind,
                       member_no number);
 
+/* The same for a radio key; nobody waits when `call` is NULL. */
+void merge_launch_radio(merge_service *m, flight *f, const service_call *call, uint8_t epoch,
+                        uint16_t boxes);
+
 /* merge_members.c */
 void merge_change_members(merge_service *m, const service_call *call, const void *msg);
 
@@ -114,6 +128,12 @@ bool merge_heir_waits(const service *s);
  * volume was lost. Remembers that there was one. Only in containers: else the store remembers it itself. */
 bool merge_store_was_lost(const service *s, const store_hello_reply *hello);
 void merge_on_heir_take(service *s, void *self, const service_call *call, const void *msg);
+
+/* merge_radio.c */
+void merge_on_radio_keys(service *s, void *self, const service_call *call, const void *msg);
+void merge_give_radio_key(merge_service *m, const service_call *call, const radio_key_request *in);
+/* At the founder's: gives the radio key, if there is one, to members who came after it. Nothing may be in flight. */
+void merge_share_radio_key(merge_service *m);
 
 /* dispatch.c */
 bool merge_not_ready(merge_service *m, const service_call *call); /* then it has answered */

@@ -5,8 +5,7 @@
  *
  * It finds out what is there, configures it, checks what it answers, and starts over by itself when the line or the modem
  * fails, after a pause that doubles. One frame at a time: what it hears and what became of a frame goes to `tell`, which
- * must not call back. `cairn radio probe` uses what finds out and configures; sending and hearing are for the bridge's
- * process, the next step, and are called by tests only until then. */
+ * must not call back. `cairn radio probe` uses what finds out and configures; the bridge's process all of it. */
 #ifndef CAIRN_DRIVER_CORE_H
 #define CAIRN_DRIVER_CORE_H
 

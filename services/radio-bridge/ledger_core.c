@@ -340,3 +340,18 @@ uint64_t ledger_spent_us(const ledger *l, const radio_band *band, const ledger_n
 {
     return spent(l, (size_t)(band - radio_bands), slot_of(l, now), HOUR_SLOTS);
 }
+
+void ledger_list(const ledger *l, const ledger_now *now, ledger_tell *tell, void *context)
+{
+    uint64_t slot = slot_of(l, now), here = at_of(now);
+    for (size_t band = 0; band < radio_bands_count; band++) {
+        for (uint64_t back = HOUR_SLOTS + 1; back-- > 0;) {
+            uint32_t us = back <= slot ? ended(l, band, slot, back) : 0;
+            uint64_t end = (slot - back + 1) * SLOT_MS;
+            if (us > 0)
+                tell(context, &radio_bands[band], end < here ? here - end : 0, us, false);
+        }
+        if (l->under_way && l->band == band)
+            tell(context, &radio_bands[band], 0, l->airtime_us, true);
+    }
+}

@@ -1,5 +1,5 @@
-/* The airtime ledger: may this frame be sent now, and if not, when. Pure. The bridge's process, the next step, keeps the
- * records in a file; until then only tests call this.
+/* The airtime ledger: may this frame be sent now, and if not, when. Pure: bridge_files.c keeps the
+ * records in a file.
  *
  * A frame is charged, and its record is on disk, before the modem gets it; it counts from then until an hour after the
  * modem said that it was sent. So whenever between the two the modem really sends it, no hour holds more than the law
@@ -50,5 +50,11 @@ void ledger_end(ledger *l, const ledger_now *now, buf *out);
 
 /* What counts in that band now, of the hour. */
 uint64_t ledger_spent_us(const ledger *l, const radio_band *band, const ledger_now *now);
+
+/* All that counts, band by band, the oldest first: what ended within one second, at least `age_ms` ago, and what is under
+ * way. */
+typedef void ledger_tell(void *context, const radio_band *band, uint64_t age_ms,
+                         uint64_t airtime_us, bool flying);
+void ledger_list(const ledger *l, const ledger_now *now, ledger_tell *tell, void *context);
 
 #endif

@@ -1,5 +1,5 @@
-/* Which frames were heard before. Pure. The bridge's process, the next step, appends the records to a flat file and reads
- * it at its start; until then only tests call this.
+/* Which frames were heard before. Pure. bridge_files.c appends the records to a flat file and reads it at
+ * its start.
  *
  * Best effort for what carries events, for those are harmless twice: a window of counters per radio, which begins anew
  * when a radio does, at a random counter. Exact for control frames, which make others send: their tags are kept for as

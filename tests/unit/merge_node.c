@@ -351,6 +351,22 @@ void merge_node_remove(merge_node *n, member_no number)
     buf_release(&why);
 }
 
+err_t merge_node_radio(merge_node *n, bool rotate, uint8_t *epoch, uint16_t *boxes)
+{
+    static uint8_t random[64];
+    buf why;
+    random[0]++; /* another one each time */
+    buf_init(&why, 512);
+    err_t e = merge_core_radio_give(n->core, (wall_ms){n->now_ms}, rotate, random, &n->batch, epoch,
+                                    boxes, &why);
+    if (e == ERR_OK)
+        commit_batch(n);
+    else
+        merge_batch_clear(&n->batch);
+    buf_release(&why);
+    return e;
+}
+
 err_t merge_node_readd(merge_node *n, member_no number)
 {
     buf why;

@@ -40,6 +40,7 @@ event_id merge_node_id(merge_node *n, const ref_row *r);
 unsigned merge_node_hidden(merge_node *n, const ref_row *r);
 void merge_node_add(merge_node *n, member_no number, roster_role role);
 void merge_node_remove(merge_node *n, member_no number);
+err_t merge_node_radio(merge_node *n, bool rotate, uint8_t *epoch, uint16_t *boxes);
 err_t merge_node_readd(merge_node *n, member_no number);
 /* The number of genesis' heir's key. */
 #define MERGE_NODE_HEIR 999u
