@@ -43,6 +43,9 @@ int cmd_demo(const cmdline *c);
 int cmd_bench(const cmdline *c);
 int cmd_radio_probe(const cmdline *c);
 int cmd_health(const cmdline *c);
+int cmd_radio_airtime(const cmdline *c);
+int cmd_radio_log(const cmdline *c);
+int cmd_radio_key(const cmdline *c);
 
 /* Shared by commands. */
 /* Waits until all processes of a node say that they are ready; else false with words in `state`. `gone` (may be NULL)
@@ -51,6 +54,9 @@ bool cmd_wait_ready(node *n, uint32_t wait_ms, int (*gone)(void *ctx), void *ctx
 /* The row that a reading command has the view wait for: the newest of the log. 0, said on standard error, when the view
  * cannot be written for now (disk full …): what it has is shown then. 0 also behind a dead store. */
 uint64_t cmd_view_head(node *n);
+/* Is what `cairn up` was told of a radio, or the configuration says, something that may be started? -1: yes, or there is
+ * none; else it has said what is wrong, and the exit code. */
+int cmd_radio_check(const cmdline *c, node *n);
 /* Has gossip make its key if need be; the public half in hex. */
 bool cmd_make_transport_key(const node *n, char hex[65]);
 

@@ -2,6 +2,7 @@
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
+#include "cli/status_radio.h"
 #include "cli/supervise.h"
 #include "pure/roster_event.h"
 #include "shell/clock.h"
@@ -60,15 +61,25 @@ static void ask_view(state *s, bool digest)
 }
 
 /* What the supervisor says of each process, if there is one. */
-static size_t ask_processes(state *s, process_row rows[SUPERVISE_PROCESSES])
+static size_t ask_processes(state *s, process_row rows[SUPERVISE_MAX])
 {
     processes_reply reply;
     size_t n = 0;
     if (!node_peek_processes(&s->n, 500, &(processes_request){0}, &reply))
         return 0;
-    while (n < SUPERVISE_PROCESSES && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
+    while (n < SUPERVISE_MAX && msg_list_next(&process_row_desc, &reply.processes, &rows[n]))
         n++;
     return n;
+}
+
+/* The radio's is a process only where somebody wants it. */
+static size_t process_names(const state *s, size_t n_rows, const char *names[SUPERVISE_MAX])
+{
+    memcpy(names, supervise_names, sizeof supervise_names);
+    names[SUPERVISE_PROCESSES] = SUPERVISE_RADIO;
+    return n_rows > SUPERVISE_PROCESSES || node_listens(&s->n, SUPERVISE_RADIO)
+               ? SUPERVISE_MAX
+               : SUPERVISE_PROCESSES;
 }
 
 static void gather(state *s)
@@ -176,11 +187,12 @@ static void process_json(state *s, const char *name, const process_row *p)
 
 static void processes_json(state *s)
 {
-    process_row rows[SUPERVISE_PROCESSES];
-    size_t n = ask_processes(s, rows);
+    process_row rows[SUPERVISE_MAX];
+    const char *names[SUPERVISE_MAX];
+    size_t n = ask_processes(s, rows), n_names = process_names(s, n, names);
     out_begin(&s->json, "processes", '[');
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        process_json(s, supervise_names[i], i < n ? &rows[i] : NULL);
+    for (size_t i = 0; i < n_names; i++)
+        process_json(s, names[i], i < n ? &rows[i] : NULL);
     out_end(&s->json, ']');
 }
 
@@ -229,6 +241,7 @@ static void print_json(state *s)
     peers_json(s);
     joins_json(s);
     processes_json(s);
+    status_radio_json(&s->n, &s->json);
     out_close(&s->json);
 }
 
@@ -275,22 +288,23 @@ static void print_node(state *s)
 static void print_processes(state *s, uint64_t now)
 {
     static const char *const columns[] = {"PROCESS", "STATE", "SINCE", ">RESTARTS", "WHY", NULL};
-    process_row rows[SUPERVISE_PROCESSES];
-    size_t n = ask_processes(s, rows);
+    process_row rows[SUPERVISE_MAX];
+    const char *names[SUPERVISE_MAX];
+    size_t n = ask_processes(s, rows), n_names = process_names(s, n, names);
     out_table *t = out_table_new(columns);
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+    for (size_t i = 0; i < n_names; i++) {
         health_reply h;
         char since[32], restarts[16], words[ERROR_TEXT_MAX_BYTES + 1];
-        bool up = node_peek_health(&s->n, supervise_names[i], 700, &h);
+        bool up = node_peek_health(&s->n, names[i], 700, &h);
         out_ago(since, up ? h.since_ms : i < n ? rows[i].since_ms : 0, now);
         snprintf(restarts, sizeof restarts, "%u", i < n ? rows[i].restarts : 0);
         if (up)
             snprintf(words, sizeof words, "%.*s", (int)h.state.len, (const char *)h.state.p);
         else
             silent_words(s, words, sizeof words, i < n ? &rows[i] : NULL);
-        out_table_row(t, (const char *const[]){supervise_names[i],
-                                               up ? h.ready ? "up" : "up, waiting" : "down", since,
-                                               restarts, words, NULL});
+        out_table_row(t,
+                      (const char *const[]){names[i], up ? h.ready ? "up" : "up, waiting" : "down",
+                                            since, restarts, words, NULL});
     }
     out_table_print(t);
 }
@@ -372,6 +386,7 @@ static void print_words(state *s)
     print_processes(s, now);
     printf("\n");
     print_peers(s, now);
+    status_radio_words(&s->n, now);
     print_joins(s, now);
 }
 

@@ -22,13 +22,17 @@
 static int supervise(const cmdline *c, const node *n)
 {
     static char name[] = "cairn-supervisor", home[] = "--home", listen[] = "--listen",
-                peer[] = "--peer", quiet[] = "--no-discovery", alone[] = "--no-lan";
+                peer[] = "--peer", quiet[] = "--no-discovery", alone[] = "--no-lan",
+                radio[] = "--radio", region[] = "--region", preset[] = "--preset",
+                modem[] = "--modem";
+    static char *const valued[] = {listen, radio, region, preset, modem};
     char *args[ARGS_MAX] = {name, home, (char *)n->home.path};
     int k = 3;
-    if (cmdline_get(c, "listen") != NULL) {
-        args[k++] = listen;
-        args[k++] = (char *)cmdline_get(c, "listen");
-    }
+    for (size_t i = 0; i < sizeof valued / sizeof valued[0]; i++)
+        if (cmdline_get(c, valued[i] + 2) != NULL) {
+            args[k++] = valued[i];
+            args[k++] = (char *)cmdline_get(c, valued[i] + 2);
+        }
     for (size_t i = 0; cmdline_nth(c, "peer", i) != NULL && k + 4 < ARGS_MAX; i++) {
         args[k++] = peer;
         args[k++] = (char *)cmdline_nth(c, "peer", i);
@@ -174,6 +178,10 @@ int cmd_up(const cmdline *c)
     int status;
     if (!node_open(&n, cmdline_get(c, "home"), true))
         return 1;
+    if ((status = cmd_radio_check(c, &n)) >= 0) {
+        node_close(&n);
+        return status;
+    }
     if (is_up(&n)) {
         status = node_fail("the node in %s is up already (cairn status, cairn down)", n.home.path);
     } else if (cmdline_has(c, "detach")) {

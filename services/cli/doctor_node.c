@@ -137,7 +137,7 @@ void doctor_processes(doctor *d)
 {
     processes_reply reply;
     process_row row;
-    bool left_out[SUPERVISE_PROCESSES] = {false};
+    bool left_out[SUPERVISE_PROCESSES] = {false}, radio = false;
     unsigned answer = 0, wanted = SUPERVISE_PROCESSES;
     if (!d->home_usable || !d->n.home.has_dataset)
         return;
@@ -147,6 +147,11 @@ void doctor_processes(doctor *d)
         for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
             left_out[i] |= out && bytes_is(row.name, supervise_names[i]);
         wanted -= out;
+        radio |= bytes_is(row.name, SUPERVISE_RADIO);
+    }
+    if (radio) {
+        wanted++;
+        answer += check_process(d, SUPERVISE_RADIO, true);
     }
     for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
         if (!left_out[i])

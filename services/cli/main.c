@@ -33,6 +33,14 @@ static const cmdline_option up_options[] = {
     {"no-discovery", 0, OPT_PLAIN, NULL, NULL, "send and hear no beacons on the LAN", 0, 0, false},
     {"no-lan", 0, OPT_PLAIN, NULL, NULL, "no network at all: neither listen nor connect", 0, 0,
      false},
+    {"radio", 0, OPT_PLAIN, "DEVICE", NULL,
+     "drive the radio modem at this line too: /dev/ttyACM0 or tcp:HOST[:PORT]", 0, 0, false},
+    {"region", 0, OPT_PLAIN, "REGION", NULL,
+     "whose law holds where the aerial stands: eu868, eu433 or us915", 0, 0, false},
+    {"preset", 0, OPT_PLAIN, "PRESET", NULL,
+     "what range and speed, the same at all stations: speed, fast, medium, far, range, reach, wide",
+     0, 0, false},
+    {"modem", 0, OPT_CHOICE, "rnode|meshcore", NULL, "what firmware the modem has", 0, 0, false},
     END_OF_OPTIONS,
 };
 
@@ -201,6 +209,23 @@ static const cmdline_option radio_probe_options[] = {
     END_OF_OPTIONS,
 };
 
+static const cmdline_option radio_airtime_options[] = {
+    {"csv", 0, OPT_PLAIN, NULL, NULL, "one line per second on the air, for a spreadsheet", 0, 0,
+     false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option radio_log_options[] = {
+    {"follow", 'f', OPT_PLAIN, NULL, NULL, "go on with what happens from now on", 0, 0, false},
+    END_OF_OPTIONS,
+};
+
+static const cmdline_option radio_key_options[] = {
+    {"rotate", 0, OPT_PLAIN, NULL, NULL, "make a new key, which removed members do not get", 0, 0,
+     false},
+    END_OF_OPTIONS,
+};
+
 static const cmdline_row rows[] = {
     {.name = "init",
      .group = "A node",
@@ -213,7 +238,11 @@ static const cmdline_row rows[] = {
      .group = "A node",
      .doc = "run this node's processes",
      .options = up_options,
-     .run = cmd_up},
+     .run = cmd_up,
+     .about = "What is said here about the radio can stand in the configuration instead: "
+              "radio.device, radio.region, radio.preset, radio.modem.",
+     .examples = "cairn up --detach\n"
+                 "cairn up --radio /dev/ttyACM0 --region eu868 --preset medium"},
     {.name = "down", .group = "A node", .doc = "stop them, in order", .run = cmd_down},
     {.name = "status",
      .group = "A node",
@@ -413,6 +442,25 @@ static const cmdline_row rows[] = {
          "is only asked what it is and its radio stays as it is.",
      .examples = "cairn radio probe /dev/ttyACM0\n"
                  "cairn radio probe tcp:10.0.0.17 --region eu868 --preset medium"},
+    {.name = "radio key",
+     .group = "Care",
+     .doc = "give the dataset's radio key to all members",
+     .options = radio_key_options,
+     .run = cmd_radio_key,
+     .about =
+         "At the founder's. The first time it makes the key; who joins later gets it by itself. "
+         "After a member was removed, --rotate makes the next one: it is used 24 hours later, so "
+         "that it can reach all stations under the old one."},
+    {.name = "radio airtime",
+     .group = "Care",
+     .doc = "the airtime that counts in the present hour, for proof",
+     .options = radio_airtime_options,
+     .run = cmd_radio_airtime},
+    {.name = "radio log",
+     .group = "Care",
+     .doc = "what was sent and heard lately",
+     .options = radio_log_options,
+     .run = cmd_radio_log},
     {.name = "config check",
      .group = "Care",
      .doc = "is the configuration file right?",

@@ -7,6 +7,7 @@
 #include "gossip/gossip_clnt.h"
 #include "merge/merge_clnt.h"
 #include "projection/projection_clnt.h"
+#include "radio-bridge/radio_clnt.h"
 #include "shell/home.h"
 #include "shell/service_clnt.h"
 #include "store/store_clnt.h"
@@ -46,11 +47,12 @@ bool node_heard(node *n, err_t e);
  *   node_try_look(n, wait_ms, req, reply)   says nothing: the words are in n->words
  *   node_peek_look(n, wait_ms, req, reply)  the same, but does not wait for a process that does not run; true when
  *                                           answered */
-#define NODE_STUB(service, what, timeout_ms)                                                       \
+#define NODE_STUB(service, what, timeout_ms) NODE_STUB_OF(service, #service, what)
+#define NODE_STUB_OF(service, name, what)                                                          \
     CAIRN_CHECK static inline err_t node_try_##what(                                               \
         node *n, uint32_t wait_ms, const what##_request *req, what##_request_answer *reply)        \
     {                                                                                              \
-        clnt *c = node_asking(n, #service);                                                        \
+        clnt *c = node_asking(n, name);                                                            \
         return c != NULL ? service##_call_##what##_within(c, wait_ms, req, reply, &n->words)       \
                          : ERR_NO_MEMORY;                                                          \
     }                                                                                              \
@@ -62,14 +64,15 @@ bool node_heard(node *n, err_t e);
     CAIRN_CHECK static inline bool node_peek_##what(                                               \
         node *n, uint32_t wait_ms, const what##_request *req, what##_request_answer *reply)        \
     {                                                                                              \
-        return node_listens(n, #service) &&                                                        \
-               node_heard(n, node_try_##what(n, wait_ms, req, reply));                             \
+        return node_listens(n, name) && node_heard(n, node_try_##what(n, wait_ms, req, reply));    \
     }
 STORE_STUB(NODE_STUB)
 MERGE_STUB(NODE_STUB)
 PROJECTION_STUB(NODE_STUB)
 GOSSIP_STUB(NODE_STUB)
 SUPERVISOR_STUB(NODE_STUB)
+#define NODE_RADIO_STUB(service, what, timeout_ms) NODE_STUB_OF(service, "radio-bridge", what)
+RADIO_STUB(NODE_RADIO_STUB)
 
 /* The question that all services answer. */
 err_t node_try_health(node *n, const char *service, uint32_t wait_ms,

@@ -37,7 +37,8 @@ typedef struct {
 
 typedef struct {
     service *s;
-    child children[SUPERVISE_PROCESSES];
+    child children[SUPERVISE_MAX];
+    size_t n;
     bool stopping;
     uint64_t since_ms;
 } supervisor;
@@ -82,6 +83,28 @@ static size_t add_network_args(const supervisor *v, char **args, size_t n)
     return n;
 }
 
+/* The bridge takes on what was said about the radio. */
+static size_t add_radio_args(const supervisor *v, char **args, size_t n)
+{
+    static char device_flag[] = "--device", region_flag[] = "--region", preset_flag[] = "--preset",
+                modem_flag[] = "--modem";
+    static const struct {
+        const char *option;
+        char *flag;
+    } passed[] = {{"radio", device_flag},
+                  {"region", region_flag},
+                  {"preset", preset_flag},
+                  {"modem", modem_flag}};
+    for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++) {
+        const char *value = service_opt(v->s, passed[i].option, 0);
+        if (value == NULL)
+            continue;
+        args[n++] = passed[i].flag;
+        args[n++] = (char *)value;
+    }
+    return n;
+}
+
 /* In the child, after fork: only what is safe there. */
 static void become(const supervisor *v, const child *k)
 {
@@ -94,6 +117,8 @@ static void become(const supervisor *v, const child *k)
     supervise_program(program, name);
     if (strcmp(k->name, "gossip") == 0)
         n = add_network_args(v, args, n);
+    if (strcmp(k->name, SUPERVISE_RADIO) == 0)
+        n = add_radio_args(v, args, n);
     args[n] = NULL;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -185,7 +210,7 @@ static void reap_all(service *s, void *self)
     supervisor *v = self;
     int status;
     (void)s;
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+    for (size_t i = 0; i < v->n; i++) {
         child *k = &v->children[i];
         if (k->pid > 0 && waitpid(k->pid, &status, WNOHANG) == k->pid)
             ended(v, k, status);
@@ -197,7 +222,7 @@ static void supervise_tick(service *s, void *self)
     supervisor *v = self;
     mono_ms now = clock_mono();
     reap_all(s, self); /* also where pidfd is not to be had */
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+    for (size_t i = 0; i < v->n; i++) {
         child *k = &v->children[i];
         if (k->state == CHILD_WAITING && k->next.ms <= now.ms)
             start_child(v, k);
@@ -213,11 +238,11 @@ static void supervise_tick(service *s, void *self)
 static void on_processes(service *s, void *self, const service_call *call, const void *msg)
 {
     const supervisor *v = self;
-    process_row rows[SUPERVISE_PROCESSES];
+    process_row rows[SUPERVISE_MAX];
     wall_ms wall = clock_wall();
     mono_ms mono = clock_mono();
     (void)msg;
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++) {
+    for (size_t i = 0; i < v->n; i++) {
         const child *k = &v->children[i];
         rows[i] = (process_row){.name = bytes_str(k->name),
                                 .state = bytes_str(state_names[k->state]),
@@ -228,8 +253,7 @@ static void on_processes(service *s, void *self, const service_call *call, const
         if (k->state == CHILD_WAITING)
             rows[i].next_ms = wall.ms + (k->next.ms > mono.ms ? k->next.ms - mono.ms : 0);
     }
-    processes_reply reply = {.processes = MSG_LIST_OF(rows, SUPERVISE_PROCESSES),
-                             .since_ms = v->since_ms};
+    processes_reply reply = {.processes = MSG_LIST_OF(rows, v->n), .since_ms = v->since_ms};
     service_reply(s, call, &reply);
 }
 
@@ -250,8 +274,18 @@ static const service_option options[] = {
     {"listen", "ADDR:PORT", "passed on to gossip"},
     {"peer", "HOST:PORT", "passed on to gossip; may be given several times"},
     {"no-discovery", NULL, "passed on to gossip"},
+    {"radio", "DEVICE", "start the radio bridge too, with this line"},
+    {"region", "REGION", "passed on to the radio bridge"},
+    {"preset", "PRESET", "passed on to the radio bridge"},
+    {"modem", "KIND", "passed on to the radio bridge"},
     {"no-lan", NULL, "do not start gossip: nothing listens, nothing connects"},
 };
+
+static bool wants_radio(service *s)
+{
+    return service_opt(s, "radio", 0) != NULL ||
+           config_str(service_config(s), "radio", "device")[0] != '\0';
+}
 
 static err_t supervise_start(service *s, void **self, buf *why)
 {
@@ -261,8 +295,12 @@ static err_t supervise_start(service *s, void **self, buf *why)
         return ERR_NO_MEMORY;
     v->s = s;
     v->since_ms = clock_wall().ms;
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
-        v->children[i] = (child){.name = supervise_names[i], .pidfd = -1, .since_ms = v->since_ms};
+    v->n = wants_radio(s) ? SUPERVISE_MAX : SUPERVISE_PROCESSES;
+    for (size_t i = 0; i < v->n; i++)
+        v->children[i] =
+            (child){.name = i < SUPERVISE_PROCESSES ? supervise_names[i] : SUPERVISE_RADIO,
+                    .pidfd = -1,
+                    .since_ms = v->since_ms};
     if (service_opt(s, "no-lan", 0) != NULL) {
         child *gossip = &v->children[SUPERVISE_PROCESSES - 1];
         gossip->state = CHILD_STOPPED;
@@ -298,8 +336,7 @@ static void supervise_stop(service *s, void *self)
 {
     supervisor *v = self;
     (void)s;
-    for (size_t i = SUPERVISE_PROCESSES;
-         i-- > 0;) /* the store last, so that nobody loses an answer */
+    for (size_t i = v->n; i-- > 0;) /* the store last, so that nobody loses an answer */
         stop_child(v, &v->children[i]);
     free(v);
 }
@@ -307,7 +344,7 @@ static void supervise_stop(service *s, void *self)
 static bool supervise_health(void *self, buf *state)
 {
     const supervisor *v = self;
-    for (size_t i = 0; i < SUPERVISE_PROCESSES; i++)
+    for (size_t i = 0; i < v->n; i++)
         if (v->children[i].state != CHILD_UP && v->children[i].state != CHILD_STOPPED)
             buf_addf(state, "%s%s %s", state->len > 0 ? "; " : "", v->children[i].name,
                      v->children[i].why);

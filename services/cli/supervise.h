@@ -10,6 +10,9 @@ extern const service_def supervise_def;
 /* In start order; stopped in the reverse. */
 #define SUPERVISE_PROCESSES 4
 extern const char *const supervise_names[SUPERVISE_PROCESSES];
+/* One more where there is a radio, started after them. */
+#define SUPERVISE_RADIO "radio-bridge"
+#define SUPERVISE_MAX   (SUPERVISE_PROCESSES + 1)
 
 /* Path of one of Cairn's programs ("cairn-store"): beside this one, or in CAIRN_BIN. */
 void supervise_program(char out[HOME_PATH_MAX], const char *program);

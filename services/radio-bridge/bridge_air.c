@@ -252,13 +252,13 @@ static void send(bridge *b)
     }
     err_t e = b->on_air ? bridge_charge(b, b->airtime_us, &earliest) : ERR_NOT_READY;
     if (e == ERR_OK) {
+        b->outcome = false;
         e = driver_send(b->driver, bytes_of(b->frame, b->frame_len), clock_mono());
         if (e != ERR_OK)
             bridge_settle(b);
     }
     if (e == ERR_OK) {
         b->air = AIR_FLYING;
-        b->outcome = false;
         bridge_line_turn(b);
         return;
     }
