@@ -62,4 +62,26 @@ def test_a_line_that_is_not_there_is_a_state():
         check(node.run("radio", "log").code == 0, "it answers")
 
 
+def test_who_joins_later_gets_the_key_and_the_next_one_is_for_those_who_are_left():
+    with Ether("--stations", 2, pty=True) as ether, Camp() as camp:
+        base = camp.found("base")
+        check("epoch 0 goes to 1 member" in base.run("radio", "key").err, "the first key")
+        teams = [camp.join(base, name) for name in ("red", "blue")]
+        for i, team in enumerate(teams, 1):
+            team.down()
+            team.ok("up", "--detach", *off_the_lan(team), "--peer", base.address,
+                    "--radio", ether.line(i)["pty"], "--region", "eu868")
+        for team in teams:
+            wait_until(lambda node=team: radio_of(node).get("has_key"), lambda node=team: f"key: {radio_of(node)}")
+        check("All members have" in base.run("radio", "key").err, "it was given by itself")
+        red = teams[0]
+        said = red.run("radio", "key", "--rotate")
+        check(said.code == 1 and "only the founder" in said.err, str(said))
+        base.ok("member", "remove", "blue")
+        check("epoch 1 goes to 2 members" in base.run("radio", "key", "--rotate").err, "the next key")
+        red.down()
+        red.ok("up", "--detach", *off_the_lan(red), "--peer", base.address, "--radio", ether.line(1)["pty"], "--region", "eu868")
+        wait_until(lambda: radio_of(red).get("epoch") == 1, lambda: f"the next key: {radio_of(red)}")
+
+
 main(globals())
