@@ -303,6 +303,7 @@ static void load(merge_service *m, const store_hello_reply *hello)
         log_warn("the database was restored or copied: this node writes to new feeds from now on");
     m->ready = true;
     m->reload = false;
+    m->radio_shared = 0;
     trouble(m, "");
     plant_genesis(m);
     service_ring(m->s, merge_core_frontier_version(m->core));

@@ -78,14 +78,17 @@ void merge_share_radio_key(merge_service *m)
     buf why;
     if (m->radio_shared == version || !merge_core_is_founder(m->core))
         return;
-    m->radio_shared = version;
     flight *f = has_key(m) ? merge_flight_new(m) : NULL;
+    m->radio_shared = version; /* a failed append resets it: merge reads everything afresh then */
     if (f == NULL)
         return;
     buf_init(&why, ERROR_TEXT_MAX_BYTES);
-    if (give(m, f, false, &epoch, &boxes, &why) == ERR_OK)
+    err_t e = give(m, f, false, &epoch, &boxes, &why);
+    if (e == ERR_OK)
         merge_launch_radio(m, f, NULL, epoch, boxes);
     else
         merge_flight_recycle(m, f);
+    if (e != ERR_OK && err_is_transient(e))
+        m->radio_shared = 0;
     buf_release(&why);
 }
