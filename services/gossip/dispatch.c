@@ -63,6 +63,7 @@ static size_t fill_peers(const gossip_shell *g, peer_row *rows, mono_ms now)
     for (size_t i = 0; i < PEERS_MAX; i++)
         if (g->links[i].state == LINK_UP)
             rows[n++] = live_row(g, &g->links[i], now);
+    n += radio_peers(g, rows + n, RADIO_PEER_ROWS, now);
     for (size_t i = 0; i < DIALS_MAX; i++)
         if (g->dials[i].address[0] != '\0' &&
             !(g->dials[i].has_key && is_linked(g, &g->dials[i].key)))
@@ -83,7 +84,7 @@ static size_t fill_peers(const gossip_shell *g, peer_row *rows, mono_ms now)
 
 static void on_peers(service *s, void *self, const service_call *call, const void *msg)
 {
-    static peer_row rows[PEERS_MAX + DIALS_MAX + REFUSED_MAX];
+    static peer_row rows[PEERS_MAX + RADIO_PEER_ROWS + DIALS_MAX + REFUSED_MAX];
     const gossip_shell *g = self;
     char listen[ADDRESS_MAX_BYTES + 1] = "";
     (void)msg;
@@ -279,9 +280,10 @@ static void on_confirm(service *s, void *self, const service_call *call, const v
 }
 
 static const service_route routes[] = {
-    {&peers_request_desc, on_peers},     {&peer_add_request_desc, on_peer_add},
-    {&invite_request_desc, on_invite},   {&pending_request_desc, on_pending},
-    {&confirm_request_desc, on_confirm},
+    {&peers_request_desc, on_peers},           {&peer_add_request_desc, on_peer_add},
+    {&invite_request_desc, on_invite},         {&pending_request_desc, on_pending},
+    {&confirm_request_desc, on_confirm},       {&radio_next_request_desc, radio_on_next},
+    {&radio_sent_request_desc, radio_on_sent}, {&radio_heard_request_desc, radio_on_heard},
 };
 
 /* ---- start ---- */
@@ -393,6 +395,7 @@ static void gossip_stop(service *s, void *self)
     if (keep_save(g) != ERR_OK)
         log_error("cannot write %s/state", service_dir(g->s));
     listen_close(g);
+    radio_end(g);
     gossip_core_free(g->core);
     buf_release(&g->intros_file);
     buf_release(&g->genesis);
@@ -423,6 +426,7 @@ static void gossip_tick_all(service *s, void *self)
 static void gossip_turn(service *s, void *self)
 {
     gossip_shell *g = self;
+    radio_turn(g);
     neighbours_pump(g);
     service_wake(s, gossip_wake(g->core));
 }
@@ -478,6 +482,9 @@ static const char *const counters[COUNTERS] = {
     [COUNT_JOINED] = "members_joined_total",
     [COUNT_BEACONS_SENT] = "beacons_sent_total",
     [COUNT_BEACONS_HEARD] = "beacons_heard_total",
+    [COUNT_RADIO_FRAMES] = "radio_frames_said_total",
+    [COUNT_RADIO_HEARD] = "radio_frames_heard_total",
+    [COUNT_RADIO_EVENTS] = "radio_events_accepted_total",
 };
 
 const service_def gossip_def = {

@@ -7,6 +7,7 @@
  *   dial.c        addresses: whom to connect to, when to try again
  *   lobby.c       joining, whois, runs from strangers
  *   discover.c    UDP beacons
+ *   radio.c       the bridge of a radio: what it sends next, what it heard
  *   keep.c        what survives a restart: HOME/gossip/state, intros */
 #ifndef CAIRN_GOSSIP_SHELL_H
 #define CAIRN_GOSSIP_SHELL_H
@@ -39,6 +40,9 @@ enum {
     COUNT_JOINED,
     COUNT_BEACONS_SENT,
     COUNT_BEACONS_HEARD,
+    COUNT_RADIO_FRAMES,
+    COUNT_RADIO_HEARD,
+    COUNT_RADIO_EVENTS,
     COUNTERS
 };
 
@@ -117,6 +121,8 @@ typedef struct {
     mono_ms until;
 } pending_wait;
 
+typedef struct radio_shell radio_shell;
+
 typedef struct gossip_shell {
     service *s;
     gossip_core *core;
@@ -167,6 +173,7 @@ typedef struct gossip_shell {
     mono_ms beacon_next;
     bool dirty; /* the state file is behind */
     gossip_counts counted;
+    radio_shell *radio; /* NULL until a bridge has asked */
 } gossip_shell;
 
 /* ---- dispatch.c ---- */
@@ -246,6 +253,16 @@ void dial_failed(gossip_shell *g, size_t dial, const char *error);
 /* When the owner of this key was heard last. */
 void dial_heard(gossip_shell *g, const transport_key *key, wall_ms at);
 void dial_free(gossip_shell *g);
+
+/* ---- radio.c ---- */
+#define RADIO_PEER_ROWS 64u
+void radio_on_next(service *s, void *self, const service_call *call, const void *msg);
+void radio_on_sent(service *s, void *self, const service_call *call, const void *msg);
+void radio_on_heard(service *s, void *self, const service_call *call, const void *msg);
+void radio_turn(gossip_shell *g);
+void radio_end(gossip_shell *g);
+/* Rows of the members heard on the radio; their text holds until the next call. */
+size_t radio_peers(const gossip_shell *g, peer_row *rows, size_t max, mono_ms now);
 
 /* ---- lobby.c ---- */
 void lobby_serve(service *s, void *self);

@@ -12,6 +12,23 @@ static bool is_express(const radio_feed *f)
     return feed_class_of(f->feed) == CLASS_EXPRESS;
 }
 
+/* Each answer that was lost on the way to somebody makes him answer as well; so of many, only a few try, and more when
+ * nobody did. */
+static bool takes_part(radio_core *c, radio_feed *f, uint64_t first, mono_ms now)
+{
+    uint64_t others = 0, recent = radio_scaled(c, RADIO_BEACON_MAX_MS);
+    bool again =
+        f->wanted_first == first && f->wanted_ms + 10 * radio_scaled(c, RADIO_ASK_MS) > now.ms;
+    f->rounds = again ? f->rounds + 1 : 0;
+    f->wanted_first = first;
+    f->wanted_ms = now.ms;
+    if (radio_is_own(c, f))
+        return true;
+    for (size_t i = 0; i < RADIO_STATIONS_MAX && c->stations[i].member != 0; i++)
+        others += c->stations[i].heard_ms + recent > now.ms;
+    return radio_dice(c) % (others + 1) < RADIO_ANSWERERS * (1 + f->rounds);
+}
+
 /* From `first` on it is wanted, to `last` if that is held. The author answers before the others do. */
 static void note_want(radio_core *c, radio_feed *f, uint64_t first, uint64_t last, bool plain,
                       mono_ms now)
@@ -22,11 +39,15 @@ static void note_want(radio_core *c, radio_feed *f, uint64_t first, uint64_t las
     if (first > last || f->forked)
         return;
     if (f->want_ms == RADIO_NEVER) {
+        if (!takes_part(c, f, first, now))
+            return;
         f->want_first = first;
         f->want_last = last;
         f->want_plain = false;
         f->want_ms = now.ms + (radio_is_own(c, f) ? radio_delay(c, window, 5, 20)
                                                   : radio_delay(c, window, 40, 100));
+        if (radio_is_own(c, f) && f->news_ms != RADIO_NEVER && f->news_ms > f->want_ms)
+            f->want_ms = f->news_ms; /* they go together */
     }
     f->repeat = false;
     f->want_first = first < f->want_first ? first : f->want_first;

@@ -12,15 +12,16 @@
 
 /* Delays in ms for a full frame of RADIO_USUAL_US (SF8, 125 kHz, 4/5); other modulations scale them. */
 #define RADIO_USUAL_US       700000u
-#define RADIO_HOLD_MS        170000u
+#define RADIO_HOLD_MS        200000u
 #define RADIO_HOLD_BULK_MS   60000u
-#define RADIO_BEACON_MIN_MS  120000u
+#define RADIO_BEACON_MIN_MS  200000u
 #define RADIO_BEACON_MAX_MS  3840000u
 #define RADIO_BEACON_K       1u
-#define RADIO_NEWS_MS        900000u /* news are told in passing for so long */
-#define RADIO_NEWS_MAX       8u
-#define RADIO_ANSWER_MS      60000u /* the window in which wants are answered */
-#define RADIO_ASK_MS         60000u
+#define RADIO_NEWS_MS        500000u /* news are told in passing for so long */
+#define RADIO_NEWS_MAX       6u
+#define RADIO_ANSWER_MS      80000u /* the window in which wants are answered */
+#define RADIO_ANSWERERS      1u     /* besides the author */
+#define RADIO_ASK_MS         75000u
 #define RADIO_ASK_MAX        16u /* times RADIO_ASK_MS */
 #define RADIO_URGENT_MS      4000u
 #define RADIO_EXPRESS_COPIES 4u
@@ -34,7 +35,10 @@ typedef struct {
     uint64_t news_ms; /* own news leave then */
     /* what others lack */
     uint64_t want_first, want_last, want_ms; /* want_ms RADIO_NEVER: nothing */
-    bool want_plain, repeat;                 /* repeat: nobody asked, it is express */
+    uint64_t wanted_first,
+        wanted_ms; /* the want heard last: that one again means that nobody answered */
+    uint32_t rounds;
+    bool want_plain, repeat; /* repeat: nobody asked, it is express */
     uint32_t copies;
     uint64_t copies_seq; /* of the run that ends here */
     /* what is missing here */

@@ -145,7 +145,11 @@ radio_answer radio_pull(radio_core *c, const radio_budget *b, mono_ms now, radio
         return RADIO_NOTHING;
     }
     c->max_bytes = b->max_bytes < RADIO_PLAIN_MAX_BYTES ? b->max_bytes : RADIO_PLAIN_MAX_BYTES;
-    c->frame_us = b->frame_us > 0 ? b->frame_us : RADIO_USUAL_US;
+    if (b->frame_us > 0 && b->frame_us != c->frame_us) { /* another modulation, another pace */
+        c->frame_us = b->frame_us;
+        c->interval_ms = 0;
+        radio_beacon_reset(c, now);
+    }
     radio_beacon_turn(c, now);
     if (c->ready.ready)
         return give_ready(c, now, out);

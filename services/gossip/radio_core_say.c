@@ -176,7 +176,8 @@ void radio_finish_say(radio_core *c, mono_ms now)
         if (r.count != n)
             (void)write_run(c, &r, n, frame, c->max_bytes); /* halving ended on another one */
         learn_size(c, n);
-        len = add_news(c, &r, frame, len, now);
+        if (!c->walk.answer)
+            len = add_news(c, &r, frame, len, now);
         set_ready(c, n, bytes_of(frame, len));
     } else {
         say_in_parts(c, &r);
