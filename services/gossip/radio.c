@@ -189,15 +189,18 @@ void radio_on_next(service *s, void *self, const service_call *call, const void 
         service_fail(s, call, ERR_NO_MEMORY, "no memory for the radio's planner: it needs 32 MB");
         return;
     }
-    g->radio->waits[m->bridge % RADIO_BRIDGES] =
-        (radio_wait){.used = true,
-                     .call = *call,
-                     .until = {clock_mono().ms + m->wait_ms},
-                     .budget = {.max_bytes = m->max_bytes,
-                                .frame_us = m->frame_us,
-                                .base_us = m->base_us,
-                                .left_us = m->left_us,
-                                .hour_us = m->hour_us}};
+    radio_wait *w = &g->radio->waits[m->bridge % RADIO_BRIDGES];
+    if (w->used && w->call.request == call->request && w->call.route.len == call->route.len &&
+        memcmp(w->call.route.b, call->route.b, call->route.len) == 0)
+        return; /* a request without an answer comes again: it has waited since its first time */
+    *w = (radio_wait){.used = true,
+                      .call = *call,
+                      .until = {clock_mono().ms + m->wait_ms},
+                      .budget = {.max_bytes = m->max_bytes,
+                                 .frame_us = m->frame_us,
+                                 .base_us = m->base_us,
+                                 .left_us = m->left_us,
+                                 .hour_us = m->hour_us}};
     service_wake(s, clock_mono());
 }
 
