@@ -258,10 +258,12 @@ static bool take_entry(radio_core *c, const frontier_entry *e, mono_ms now)
     } else if (radio_is_own(c, f) && f->have > f->aired) {
         radio_own_news(c, f, now);
     }
-    if (f->known <= f->have)
-        f->ask_ms = RADIO_NEVER;
-    if (f->ask_ms == RADIO_NEVER)
-        radio_missing(c, f, f->known, now);
+    /* Something came, so asking is worth while: the next gap is asked for without the pause of many vain tries. */
+    uint64_t before = f->asks > 0 ? RADIO_NEVER : f->ask_ms;
+    f->ask_ms = RADIO_NEVER;
+    radio_missing(c, f, f->known, now);
+    if (f->ask_ms != RADIO_NEVER && before < f->ask_ms)
+        f->ask_ms = before;
     return true;
 }
 

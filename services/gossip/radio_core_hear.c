@@ -41,17 +41,16 @@ static void note_want(radio_core *c, radio_feed *f, uint64_t first, uint64_t las
     if (f->want_ms == RADIO_NEVER) {
         if (!takes_part(c, f, first, now))
             return;
-        f->want_first = first;
-        f->want_last = last;
+        f->n_wants = 0;
         f->want_plain = false;
         f->want_ms = now.ms + (radio_is_own(c, f) ? radio_delay(c, window, 5, 20)
                                                   : radio_delay(c, window, 40, 100));
-        if (radio_is_own(c, f) && f->news_ms != RADIO_NEVER && f->news_ms > f->want_ms)
+        if (radio_is_own(c, f) && f->news_ms != RADIO_NEVER && f->news_ms > f->want_ms &&
+            last >= f->aired)
             f->want_ms = f->news_ms; /* they go together */
     }
     f->repeat = false;
-    f->want_first = first < f->want_first ? first : f->want_first;
-    f->want_last = last > f->want_last ? last : f->want_last;
+    radio_want_add(f, first, last);
     f->want_plain |= plain;
 }
 
@@ -71,8 +70,8 @@ static void count_copy(radio_core *c, radio_feed *f, uint64_t first, uint64_t la
         return;
     f->repeat = true;
     f->want_plain = false;
-    f->want_first = first;
-    f->want_last = last;
+    f->n_wants = 0;
+    radio_want_add(f, first, last);
     f->want_ms = now.ms + radio_delay(c, RADIO_URGENT_MS, 40, 160);
 }
 
@@ -84,10 +83,9 @@ void radio_on_air(radio_core *c, radio_feed *f, uint64_t first, uint64_t last, m
     }
     if (f->aired >= f->have)
         f->news_ms = RADIO_NEVER;
-    if (f->want_ms != RADIO_NEVER && first <= f->want_first && f->want_first <= last &&
-        !f->repeat) {
-        f->want_first = last + 1;
-        if (f->want_first > f->want_last)
+    if (f->want_ms != RADIO_NEVER && !f->repeat) {
+        radio_want_cut(f, first, last);
+        if (f->n_wants == 0)
             f->want_ms = RADIO_NEVER;
     }
     if (is_express(f))

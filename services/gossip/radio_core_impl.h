@@ -1,5 +1,5 @@
 /* Shared by the parts of the planner: radio_core.c (life, frontier, feeds), _hear.c (what was heard), _plan.c (what is
- * said next), _walk.c (bodies from the store through the codec), _say.c (frames); for nobody else. */
+ * said next), _want.c (what others lack), _walk.c (bodies from the store through the codec), _say.c (frames); for nobody else. */
 #ifndef CAIRN_RADIO_CORE_IMPL_H
 #define CAIRN_RADIO_CORE_IMPL_H
 
@@ -7,7 +7,9 @@
 #include "pure/codec.h"
 #include "pure/radio_say.h"
 
-#define RADIO_NEVER      UINT64_MAX
+#define RADIO_NEVER UINT64_MAX
+#define RADIO_LEVELS                                                                               \
+    4u /* blocks of RADIO_BLOCK_EVENTS, a half, a quarter, an eighth; then no history */
 #define RADIO_RUN_EVENTS 64u /* events looked at for one run */
 
 /* Delays in ms for a full frame of RADIO_USUAL_US (SF8, 125 kHz, 4/5); other modulations scale them. */
@@ -23,8 +25,14 @@
 #define RADIO_ANSWERERS      1u     /* besides the author */
 #define RADIO_ASK_MS         75000u
 #define RADIO_ASK_MAX        16u /* times RADIO_ASK_MS */
+#define RADIO_GAP_MS         3000u /* between two frames of a backlog: others have something to say, too */
 #define RADIO_URGENT_MS      4000u
 #define RADIO_EXPRESS_COPIES 4u
+
+#define RADIO_RANGES 8u
+typedef struct {
+    uint64_t first, last;
+} radio_range;
 
 typedef struct {
     feed_id feed;
@@ -34,7 +42,9 @@ typedef struct {
     uint64_t aired;   /* all up to here was on the air, or is old */
     uint64_t news_ms; /* own news leave then */
     /* what others lack */
-    uint64_t want_first, want_last, want_ms; /* want_ms RADIO_NEVER: nothing */
+    radio_range wants[RADIO_RANGES]; /* ascending, apart */
+    uint32_t n_wants;
+    uint64_t want_ms; /* RADIO_NEVER: nothing */
     uint64_t wanted_first,
         wanted_ms; /* the want heard last: that one again means that nobody answered */
     uint32_t rounds;
@@ -47,6 +57,8 @@ typedef struct {
     uint32_t asks;
     bool ask_plain;
     bool too_large, forked;
+    uint64_t long_block; /* in this block (from 0) of events … */
+    unsigned level;      /* … history is as short as this */
     uint64_t served_ms;
 } radio_feed;
 
@@ -57,6 +69,7 @@ typedef struct {
     uint64_t begin, pos;
     event_id id; /* of pos - 1, if known */
     bool known, used;
+    size_t bytes; /* of all bodies it has seen */
     uint64_t stamp;
 } radio_state;
 
@@ -79,8 +92,7 @@ typedef struct {
     radio_state *state;
     uint64_t next; /* to read */
     uint32_t tag;  /* of the read under way, 0: none */
-    size_t fed_bytes;
-    event_id id; /* of next - 1, if known */
+    event_id id;   /* of next - 1, if known */
     bool known;
     buf bodies;
     radio_event events[RADIO_RUN_EVENTS];
@@ -211,8 +223,14 @@ radio_parked *radio_parked_of(radio_core *c, uint32_t tag);
 /* A run of this feed is on the air. */
 void radio_on_air(radio_core *c, radio_feed *f, uint64_t first, uint64_t last, mono_ms now);
 
+/* ---- radio_core_want.c ---- */
+void radio_want_add(radio_feed *f, uint64_t first, uint64_t last);
+void radio_want_cut(radio_feed *f, uint64_t first, uint64_t last);
+
 /* ---- radio_core_walk.c ---- */
-bool radio_walk_say(radio_core *c, radio_feed *f, uint64_t first, bool plain, mono_ms now);
+/* A run from `first` on, at least to the seal at or beyond `tip` if it fits. */
+bool radio_walk_say(radio_core *c, radio_feed *f, uint64_t first, uint64_t tip, bool plain,
+                    mono_ms now);
 bool radio_walk_hear(radio_core *c, radio_parked *p, const radio_run *r);
 void radio_walk_end(radio_core *c);
 

@@ -28,18 +28,24 @@ static radio_feed *due_feed(radio_core *c, feed_class class, mono_ms now)
 /* News and what is wanted of the same feed go together: a seal costs more than the events. */
 static bool begin_run(radio_core *c, radio_feed *f, mono_ms now)
 {
-    bool wanted = f->want_ms != RADIO_NEVER && f->want_first <= f->have;
     bool news = radio_is_own(c, f) && f->aired < f->have;
-    uint64_t first = news ? f->aired + 1 : f->have + 1;
-    if (wanted && f->want_first < first)
-        first = f->want_first;
+    bool wanted = f->want_ms != RADIO_NEVER && f->n_wants > 0 && f->wants[0].first <= f->have;
+    uint64_t first = news ? f->aired + 1 : f->have + 1, tip = f->have;
+    if (wanted && f->wants[0].last < f->aired && (f->want_ms <= now.ms || !news)) {
+        first = f->wants[0].first; /* an old gap, by itself */
+        tip = f->wants[0].last;
+        news = false;
+    } else if (wanted && f->wants[0].first < first) {
+        first = f->wants[0].first;
+        tip = news ? f->have : f->wants[0].last;
+    }
     if (first > f->have) { /* heard of, not held any more or not yet */
         f->want_ms = f->news_ms = RADIO_NEVER;
         return false;
     }
     c->walk.answer = wanted && !f->repeat && !news;
     c->walk.repeat = wanted && f->repeat;
-    if (radio_walk_say(c, f, first, wanted && f->want_plain, now))
+    if (radio_walk_say(c, f, first, tip, wanted && f->want_plain, now))
         return true;
     f->want_ms = RADIO_NEVER;
     f->news_ms = news ? now.ms + RADIO_ASK_MS : RADIO_NEVER;
@@ -73,6 +79,15 @@ static void count_run(radio_core *c)
     c->count.events_said += o->last - o->first + 1;
 }
 
+/* There is more than fitted. */
+static void go_on_later(radio_core *c, radio_feed *f, mono_ms now)
+{
+    uint64_t gap = now.ms + radio_delay(c, RADIO_GAP_MS, 50, 150);
+    radio_own_news(c, f, now);
+    if (f->news_ms < gap && feed_class_of(f->feed) != CLASS_EXPRESS)
+        f->news_ms = gap;
+}
+
 static radio_answer give_ready(radio_core *c, mono_ms now, radio_said *out)
 {
     bool urgent = c->ready.urgent;
@@ -88,7 +103,7 @@ static radio_answer give_ready(radio_core *c, mono_ms now, radio_said *out)
             f->want_ms = now.ms + radio_delay(c, RADIO_ANSWER_MS, 1, 5);
         f->news_ms = RADIO_NEVER;
         if (radio_is_own(c, f) && f->aired < f->have)
-            radio_own_news(c, f, now);
+            go_on_later(c, f, now);
     }
     return give(c, len, urgent, out);
 }
@@ -187,8 +202,6 @@ void radio_sent(radio_core *c, uint64_t ticket, radio_outcome outcome, mono_ms n
         f->news_ms = again;
         return;
     }
-    f->want_first =
-        f->want_ms == RADIO_NEVER || g->first < f->want_first ? g->first : f->want_first;
-    f->want_last = f->want_ms == RADIO_NEVER || g->last > f->want_last ? g->last : f->want_last;
+    radio_want_add(f, g->first, g->last);
     f->want_ms = again;
 }

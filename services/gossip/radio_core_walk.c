@@ -83,7 +83,6 @@ static bool set_out(radio_core *c)
 {
     radio_walk *w = &c->walk;
     w->state = NULL;
-    w->fed_bytes = 0;
     w->next = w->first;
     w->known = w->first == 1;
     if (!w->plain) {
@@ -99,26 +98,38 @@ static bool set_out(radio_core *c)
     return true;
 }
 
-/* Blocks are counted by events, so that every sender finds the same ones without having read the feed. */
+/* Blocks are counted by events, so that every sender finds the same ones without having read the feed; they are smaller
+ * where bodies are large. */
 static uint64_t history_of(uint64_t first, unsigned level)
 {
-    uint64_t block = (first - 1) / RADIO_BLOCK_EVENTS;
-    if (level == 0 && block > 0)
-        return (block - 1) * RADIO_BLOCK_EVENTS + 1;
-    return level <= 1 ? block * RADIO_BLOCK_EVENTS + 1 : first;
+    uint64_t block_events = RADIO_BLOCK_EVENTS >> level;
+    uint64_t block = level < RADIO_LEVELS ? (first - 1) / block_events : 0;
+    if (level >= RADIO_LEVELS)
+        return first;
+    return block > 0 ? (block - 1) * block_events + 1 : 1;
 }
 
-bool radio_walk_say(radio_core *c, radio_feed *f, uint64_t first, bool plain, mono_ms now)
+/* What was too long once is not tried for each run of the block again. */
+static unsigned level_for(radio_feed *f, uint64_t first)
+{
+    uint64_t block = (first - 1) / RADIO_BLOCK_EVENTS;
+    if (f->long_block != block)
+        f->level = 0;
+    f->long_block = block;
+    return f->level;
+}
+
+bool radio_walk_say(radio_core *c, radio_feed *f, uint64_t first, uint64_t tip, bool plain,
+                    mono_ms now)
 {
     radio_walk *w = &c->walk;
-    uint64_t tip = f->aired < f->have && radio_is_own(c, f) ? f->have : f->want_last;
     w->kind = WALK_SAY;
     w->feed = f->feed;
     w->first = first;
-    w->tip = tip > first && tip <= f->have ? tip : f->have;
+    w->tip = tip < f->have ? tip : f->have;
     w->plain = plain;
-    w->level = 0;
-    w->begin = history_of(first, 0);
+    w->level = level_for(f, first);
+    w->begin = history_of(first, w->level);
     if (set_out(c) && step(c, now))
         return true;
     radio_walk_end(c);
@@ -146,8 +157,6 @@ bool radio_walk_hear(radio_core *c, radio_parked *p, const radio_run *r)
 /* The history cannot be used: it is too long, or some of it was erased. */
 static void without_history(radio_walk *w, bool erased)
 {
-    if (w->state != NULL)
-        w->state->used = false;
     w->level++;
     w->plain |= erased;
     w->begin = history_of(w->first, w->level);
@@ -167,9 +176,9 @@ static err_t take_history(radio_core *c, const run_item *item, const event_view 
     }
     if (item->erased)
         return ERR_NOT_FOUND;
-    w->fed_bytes += item->data.len;
-    if (w->fed_bytes > RADIO_HISTORY_BYTES)
+    if (s->bytes + item->data.len > RADIO_HISTORY_BYTES)
         return ERR_TOO_LARGE;
+    s->bytes += item->data.len;
     TRY(codec_feed(s->c, item->data));
     s->pos = item->seq + 1;
     s->id = w->id;
@@ -194,7 +203,6 @@ static bool collect(radio_walk *w, const run_item *item)
     return true;
 }
 
-/* Too much history is only seen here when a state begins afresh; the length is counted from where it began. */
 static err_t take_items(radio_core *c, const run *r, bool *full)
 {
     radio_walk *w = &c->walk;
@@ -267,6 +275,9 @@ static void try_less(radio_core *c, err_t e, mono_ms now)
         return;
     }
     without_history(w, e == ERR_NOT_FOUND);
+    radio_feed *f = radio_feed_find(c, w->feed);
+    if (f != NULL && e == ERR_TOO_LARGE)
+        f->level = w->level;
     w->n = 0;
     buf_clear(&w->bodies);
     if (!set_out(c) || !step(c, now))

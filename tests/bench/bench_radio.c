@@ -259,7 +259,6 @@ int main(void)
     bench_urgent(300000, hours);
     bench_idle();
     bench_heal("eu868 P, 10 %", 869525000);
-    bench_heal("eu868 1 %", 868200000);
     survey_release(&flood);
     return 0;
 }

@@ -187,6 +187,48 @@ Test(radio_core, a_quiet_channel_stays_nearly_quiet)
     world_free(w);
 }
 
+/* One has followed with a state that grew run by run, the other begins afresh: both must take as much history as the
+ * sender does. */
+Test(radio_core, history_is_as_long_for_who_followed_as_for_who_comes_late)
+{
+    world_spec s = spec_of(3, 7, 0);
+    uint8_t away[WORLD_STATIONS_MAX] = {0, 0, 1};
+    s.band = radio_band_of("eu868", 869525000, 125000);
+    radio_world *w = world_new(&s);
+    world_cut(w, away);
+    for (int i = 0; i < 80; i++) { /* 160 KB, more than one history may have */
+        write_some(w, 0, CLASS_ROUTINE, 1, 2000);
+        world_run(w, w->now_us + 6 * MINUTE_US);
+    }
+    uint32_t f = world_feed_of(w, 0, CLASS_ROUTINE);
+    cr_expect_eq(w->station[1].held[f], w->feeds[f].n);
+    world_give(w, 2, f);
+    world_cut(w, NULL);
+    write_some(w, 0, CLASS_ROUTINE, 1, 0);
+    run_until_equal(w, 1);
+    expect_equal(w);
+    for (uint32_t i = 1; i < 3; i++)
+        cr_expect_eq(radio_counted(w->station[i].core)->runs_refused, 0, "station %u", i);
+    world_free(w);
+}
+
+Test(radio_core, a_long_backlog_heals_without_saying_all_of_it_again)
+{
+    world_spec s = spec_of(4, 8, 200000);
+    s.band = radio_band_of("eu868", 869525000, 125000);
+    radio_world *w = world_new(&s);
+    world_run(w, MINUTE_US);
+    write_some(w, 0, CLASS_ROUTINE, 300, 0);
+    run_until_equal(w, 3);
+    expect_equal(w);
+    expect_lawful(w);
+    uint64_t said = 0;
+    for (uint32_t i = 0; i < s.stations; i++)
+        said += radio_counted(w->station[i].core)->events_said;
+    cr_expect_leq(said, 3 * 300, "%llu events were said", (unsigned long long)said);
+    world_free(w);
+}
+
 /* ---- by chance ---- */
 
 static void one_story(uint64_t seed)
