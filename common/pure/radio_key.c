@@ -40,19 +40,18 @@ err_t radio_key_read(bytes payload, uint8_t *epoch, radio_key_box *boxes, size_t
     *n = 0;
     for (uint32_t left = mp_map(&r); left > 0 && r.err == ERR_OK; left--) {
         bytes key = mp_str(&r);
-        uint64_t v = 0;
         if (bytes_is(key, "boxes")) {
             read_boxes(&r, boxes, n);
             has_boxes = true;
         } else if (bytes_is(key, "epoch")) {
-            v = mp_uint(&r);
+            uint64_t v = mp_uint(&r);
+            if (v > UINT8_MAX)
+                mp_fail(&r, ERR_OUT_OF_RANGE);
+            *epoch = (uint8_t)v;
             has_epoch = true;
         } else {
             (void)mp_any(&r); /* of a later version */
         }
-        if (v > UINT8_MAX)
-            mp_fail(&r, ERR_OUT_OF_RANGE);
-        *epoch = has_epoch && bytes_is(key, "epoch") ? (uint8_t)v : *epoch;
     }
     if (!has_boxes || !has_epoch)
         mp_fail(&r, ERR_MALFORMED);

@@ -56,6 +56,12 @@ const char *service_dir(const service *s)
 
 /* ---- answers ---- */
 
+bool service_same_call(const service_call *a, const service_call *b)
+{
+    return a->request == b->request && a->route.len == b->route.len &&
+           memcmp(a->route.b, b->route.b, a->route.len) == 0;
+}
+
 static void send_reply(service *s, const service_call *call, const msg_desc *desc, const void *msg)
 {
     err_t e = bus_post(&s->outbox, &call->route, desc, call->request, msg);

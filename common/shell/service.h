@@ -74,6 +74,8 @@ const char *service_opt(const service *s, const char *name, size_t i);
 /* HOME/<service>, made on first use. */
 const char *service_dir(const service *s);
 
+/* One request, perhaps come again because no answer has. */
+bool service_same_call(const service_call *a, const service_call *b);
 /* Answers leave together at the end of the turn. */
 void service_reply(service *s, const service_call *call, const void *msg);
 /* The words are those of `e` when fmt is NULL. */

@@ -190,8 +190,7 @@ void radio_on_next(service *s, void *self, const service_call *call, const void 
         return;
     }
     radio_wait *w = &g->radio->waits[m->bridge % RADIO_BRIDGES];
-    if (w->used && w->call.request == call->request && w->call.route.len == call->route.len &&
-        memcmp(w->call.route.b, call->route.b, call->route.len) == 0)
+    if (w->used && service_same_call(&w->call, call))
         return; /* a request without an answer comes again: it has waited since its first time */
     *w = (radio_wait){.used = true,
                       .call = *call,

@@ -232,32 +232,22 @@ static bool is_own(const merge_core *c, const merge_tip *t)
            (founder != NULL && memcmp(t->author.b, founder->public.b, MEMBER_KEY_BYTES) == 0);
 }
 
-/* The newest stamp of our own that is above *newest and allowed. */
-static void raise_to_own(const merge_core *c, hlc_stamp *newest,
-                         bool (*allowed)(const hlc_clock *clock, hlc_stamp s, wall_ms limit),
-                         wall_ms limit)
+/* The newest stamp of our own that is above *newest and not beyond `most_ms`. */
+static void raise_to_own(const merge_core *c, hlc_stamp *newest, uint64_t most_ms)
 {
     for (size_t i = 0; i < c->n_feeds; i++)
         for (uint32_t k = 0; k < c->feeds[i].n; k++) {
-            const merge_tip *t = &c->feeds[i].tips[k];
-            if (hlc_cmp(*newest, t->stamp) < 0 && allowed(&c->clock, t->stamp, limit) &&
-                is_own(c, t))
-                *newest = t->stamp;
+            const merge_tip *tip = &c->feeds[i].tips[k];
+            if (hlc_cmp(*newest, tip->stamp) < 0 && tip->stamp.wall_ms <= most_ms && is_own(c, tip))
+                *newest = tip->stamp;
         }
-}
-
-static bool is_before(const hlc_clock *clock, hlc_stamp s, wall_ms limit)
-{
-    (void)clock;
-    return s.wall_ms <= limit.ms;
 }
 
 /* The persisted clock can be older than our own newest event: appends that were repeated after a crash of the store
  * bring theirs along in another order. What we wrote under a clock that was far ahead does not count (pure/hlc.h). */
 static void clock_not_before_own(merge_core *c)
 {
-    wall_ms most = {c->clock.last.wall_ms + CLOCK_DRAG_MAX_MS};
-    raise_to_own(c, &c->clock.last, is_before, most);
+    raise_to_own(c, &c->clock.last, c->clock.last.wall_ms + CLOCK_DRAG_MAX_MS);
 }
 
 /* The persisted clock never goes back, so after a time that was wrong it says nothing of what was written since that was
@@ -267,7 +257,8 @@ void merge_clock_settle(merge_core *c, wall_ms now)
     hlc_stamp newest = {0};
     if (hlc_binds(&c->clock, c->clock.last, now))
         return;
-    raise_to_own(c, &newest, hlc_binds, now);
+    /* The clock is set, else `last` would bind: this is as far as hlc_binds() lets a stamp be. */
+    raise_to_own(c, &newest, now.ms + CLOCK_DRAG_MAX_MS);
     c->clock.last = newest;
 }
 

@@ -244,12 +244,6 @@ static void work_on_digest(projection *p)
 
 /* ---- rebuilding ---- */
 
-static bool same_call(const service_call *a, const service_call *b)
-{
-    return a->request == b->request && a->route.len == b->route.len &&
-           memcmp(a->route.b, b->route.b, a->route.len) == 0;
-}
-
 static void on_rebuild(service *s, void *self, const service_call *call, const void *msg)
 {
     const rebuild_request *req = msg;
@@ -260,12 +254,12 @@ static void on_rebuild(service *s, void *self, const service_call *call, const v
                      (const char *)req->name.p);
         return;
     }
-    if (same_call(call, &p->rebuilt)) {
+    if (service_same_call(call, &p->rebuilt)) {
         service_reply(s, call, &(ok_reply){0});
         return;
     }
     for (size_t i = 0; i < p->n_rebuilds; i++)
-        if (same_call(call, &p->rebuilds[i]))
+        if (service_same_call(call, &p->rebuilds[i]))
             return;
     if (p->n_rebuilds == REBUILDS_MAX) {
         service_fail(s, call, ERR_BUSY, NULL);

@@ -4,17 +4,11 @@
 
 #include <stdalign.h>
 
-static bool same_call(const service_call *a, const service_call *b)
-{
-    return a->request == b->request && a->route.len == b->route.len &&
-           memcmp(a->route.b, b->route.b, a->route.len) == 0;
-}
-
 err_t waiters_add(waiters *w, service *s, const service_call *call, service_handler *handle,
                   const void *msg, uint64_t min_offset, bool digest)
 {
     for (size_t i = 0; i < w->n; i++)
-        if (same_call(&w->at[i].call, call))
+        if (service_same_call(&w->at[i].call, call))
             return ERR_OK;
     if (w->n == WAITERS_MAX)
         return ERR_BUSY;
